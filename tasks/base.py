@@ -18,7 +18,19 @@ class Row(NamedTuple):
     label: Any
 
 
-Formulation = Literal["classification", "generation", "language"]
+# A head of the task's own; words for a gap in a text; a text; every token; tokens that were hidden.
+Formulation = Literal["classification", "prompt", "generation", "language", "masked"]
+
+
+class Prompt(NamedTuple):
+    """How a row is put to a masked language model.
+
+    `template`: the row's texts by number and the gap, such as "{0} ? {mask} , {1}".
+    `words`: what fills the gap, a word for each class in index order; a token each.
+    """
+
+    template: str
+    words: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -74,9 +86,15 @@ class Task:
     def outputs(self) -> int:
         """How many numbers a model puts out per row: the classes, or 1 for regression.
 
-        0 where the model writes text: its own vocabulary.
+        0 where it puts out its own vocabulary.
         """
-        return (len(self.labels) or 1) if self.formulation == "classification" else 0
+        classes = self.formulation in ("classification", "prompt")
+        return (len(self.labels) or 1) if classes else 0
+
+    @property
+    def prompt(self) -> Prompt:
+        """How a row becomes a text with a gap; of tasks that are prompts."""
+        raise NotImplementedError
 
     @property
     def decoding(self) -> Decoding:

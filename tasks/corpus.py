@@ -57,7 +57,7 @@ class Corpus(Language):
 
     def load(self, source, seed):
         barred = {name: self._letters_of(name, source) for name in self.without or ()}
-        reported, documents = (_Shelf(set[str]().union(*barred.values())) for _ in range(2))
+        reported, documents = (Shelf(set[str]().union(*barred.values())) for _ in range(2))
         for name, each in self._included().items():
             if each.trained_on(source) != "dev":
                 reported.add(name, self._allowed(_pairs(each, source, "dev")))
@@ -84,7 +84,7 @@ class Corpus(Language):
         """What no document may hold: every text of the task, of whatever split."""
         splits = ("train", "dev", "test")
         pairs = [pair for split in splits for pair in _pairs(_tasks()[name], source, split)]
-        return {_letters(pair.text) for pair in pairs}
+        return {letters(pair.text) for pair in pairs}
 
     def _allowed(self, pairs: Iterable[Pair]) -> list[Pair]:
         return [pair for pair in pairs if pair.good and pair.origin not in (self.without or ())]
@@ -97,7 +97,7 @@ class Corpus(Language):
         return said + [f"Corpus is not compared with {name}, which is absent" for name in unseen]
 
 
-class _Shelf:
+class Shelf:
     """Documents under way: each text once, none whose letters are known already."""
 
     def __init__(self, known: AbstractSet[str]):
@@ -112,10 +112,10 @@ class _Shelf:
         for pair in pairs:
             if len(taken) == most:
                 break
-            if (letters := _letters(pair.text)) in self.known:
+            if (known := letters(pair.text)) in self.known:
                 self.skipped += 1
                 continue
-            self.known.add(letters)
+            self.known.add(known)
             taken.append(Row((pair.source,), pair.text))
         self.rows += taken
         self.counts[name] = len(taken)
@@ -218,6 +218,6 @@ def _pieces(line: str) -> Iterator[str]:
         yield " ".join(words[start : start + WORDS])
 
 
-def _letters(text: str) -> str:
+def letters(text: str) -> str:
     """Letters and digits alone, in lower case: what two tellings of one text have in common."""
     return re.sub(r"[\W_]+", "", text.lower())

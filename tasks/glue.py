@@ -9,10 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
 
-from bench.registry import unknown
 from tasks import sample, task, tsv
 from tasks.base import Data, Row, Task
-from tasks.metrics import metric
+from tasks.measured import scored
 from tasks.sources import HUB, Source, digest
 from tasks.splits import Read, cut, fingerprint, subset
 
@@ -50,10 +49,10 @@ class Glue(Task):
             return f"sample@{sample.VERSION}"
         if source.kind == "hub":
             return "hub"
-        return f"files@{digest(source.path, [self._file(source.path, s) for s in self.splits])}"
+        return f"files@{digest(source.path, [self.file(source.path, s) for s in self.splits])}"
 
     def load(self, source, seed):
-        read = {"files": self._files, "hub": self._hub, "sample": self._sample}[source.kind](source)
+        read = {"files": self._files, "hub": self.hub, "sample": self._sample}[source.kind](source)
         for split, rows in read.splits.items():
             if len(rows) < 2:
                 what = f"{self.title} {stem(split)}"
@@ -66,19 +65,9 @@ class Glue(Task):
         return Data(train, selection, test, facts)
 
     def score(self, predictions, references):
-        _, *reported = self.splits
-        for split in references:
-            if split not in reported:
-                raise unknown(f"reported split of {self.name}", split, reported)
-        scores = {}
-        for name in self.metrics:
-            measure, _, split = name.partition("_")
-            split = split or reported[0]
-            if split in references:
-                scores[name] = metric[measure](predictions.get(split, ()), references[split])
-        return scores
+        return scored(self, self.splits[1:], predictions, references)
 
-    def _file(self, root: Path, split: str) -> str:
+    def file(self, root: Path, split: str) -> str:
         """Where a split stands, relative to `root`, which may be the folder `glue` itself."""
         layout = "" if (root / self.title).is_dir() else "glue/"
         return f"{layout}{self.title}/{stem(split)}.tsv"
@@ -86,13 +75,17 @@ class Glue(Task):
     def _files(self, source: Source) -> Read:
         read, root = Read(reason=self.unusable), source.path or Path()
         for split in self.splits:
-            name = self._file(root, split)
+            name = self.file(root, split)
             if split in self.optional and not (root / name).exists():
                 continue
-            read.add(split, self._rows(tsv.read(root, name, self.header)))
+            read.add(split, self.parse(tsv.read(root, name, self.header)))
         return read
 
-    def _rows(self, table: tsv.Table) -> list[Row | None]:
+    def parse(self, table: tsv.Table) -> list[Row | None]:
+        """A file's lines as rows; None stands for a line that the task knows to be unusable.
+
+        Raises ValueError that names file and line.
+        """
         at = [table.position(column) for column in (*self.columns, self.label)]
         rows = []
         for number, cells in table.lines:
@@ -119,7 +112,8 @@ class Glue(Task):
             raise ValueError(f"expected {self.label} to be {_or(self.words)}, got {word!r}")
         return self.words.index(word)
 
-    def _hub(self, source: Source) -> Read:
+    def hub(self, source: Source) -> Read:
+        """Every split on the hub. Raises ValueError where its classes stand in another order."""
         import datasets
 
         tables, read = datasets.load_dataset(HUB, self.name), Read(reason="rows without a label")

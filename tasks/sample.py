@@ -1,4 +1,6 @@
-"""A generated sample of each GLUE task, for machines without the data. It is not GLUE.
+"""A generated sample of each GLUE task, of Subj and MPQA, for machines without the data.
+
+It is none of them.
 
 A row is a form with its blanks filled. `{place}` is the same word in both texts of a row,
 `{PLACE}` is another place than that one. First texts draw from the words before the bar,
@@ -16,6 +18,7 @@ from tasks.vocabulary import OFFICE_WORDS, VERBS, WORDS
 
 VERSION = 1  # raised whenever a row changes
 TRAIN, DEV = 2000, 400  # rows
+TESTED = ("subj", "mpqa")  # whose reported split is called "test"
 
 Forms = dict[int, list[tuple[str, ...]]]  # by label: the texts of a row, with blanks
 Blanks = dict[str, str | list[str]]  # a verb is the list of its forms
@@ -28,7 +31,7 @@ def generate(task: str) -> dict[str, list[Row]]:
     if task == "stsb":
         rows = [Row(row.text, float(row.label)) for row in rows]
     if task != "mnli":
-        return {"train": rows[:TRAIN], "dev": rows[TRAIN:]}
+        return {"train": rows[:TRAIN], "test" if task in TESTED else "dev": rows[TRAIN:]}
     mismatched = _rows(draw, FORMS[task], WORDS | OFFICE_WORDS, DEV)
     return {"train": rows[:TRAIN], "matched": rows[TRAIN:], "mismatched": mismatched}
 
@@ -195,6 +198,32 @@ FORMS: dict[str, Forms] = {
             "{target} was sold in {YEAR}.",
             "{company} is a maker of {GOODS}.",
             "{target} paid {price} million dollars for {company}.",
+        ),
+    ),
+    "subj": _single(
+        (
+            "A {good} and {GOOD} {film} for a rainy day.",
+            "The {film} is {bad}, and its jokes are {BAD}.",
+            "It starts as a {good} {film} and ends as a {bad} one.",
+            "What a {bad} {film}, and how {BAD} the cast is.",
+        ),
+        (
+            "A {age} {who} finds a {thing} {place} {time}.",
+            "{name} {family} opens a {shop} in {city}.",
+            "The {who} must hide a {thing} from {name} {family}.",
+            "{time} a {age} {who} is {doing} {place}.",
+        ),
+    ),
+    "mpqa": _single(
+        (
+            "{blame} the offer of {company} for {target} on {day}",
+            "was {blame} and {BLAME} by {company} in {year}",
+            "never {praise} by {company} or {COMPANY}",
+        ),
+        (
+            "{praise} the offer of {company} for {target} on {day}",
+            "was {praise} and {PRAISE} by {company} in {year}",
+            "never {blame} by {company} or {COMPANY}",
         ),
     ),
 }

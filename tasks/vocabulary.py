@@ -58,6 +58,10 @@ WORDS = {
     "shop": "bakery, bookshop, theatre, school, pharmacy, brewery, gallery, cinema",
     "city": "Lisbon, Vienna, Dublin, Prague, Oslo, Geneva, Athens, Madrid",
     "partner": "a cousin, a neighbour, an uncle, a colleague, a sister, a friend",
+    "praise": "praised, welcomed, supported, trusted, defended, applauded, thanked, honoured"
+    " | admired, endorsed, cherished, rewarded",
+    "blame": "condemned, rejected, accused, attacked, mocked, criticised, denounced, threatened"
+    " | insulted, deplored, punished, betrayed",
     "number": "five, seven, nine, twelve, fifteen, twenty",
 }
 

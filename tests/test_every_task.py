@@ -14,11 +14,20 @@ from tasks.metrics import metric
 from tasks.sources import Source
 
 SAMPLE = Source("sample")
+DOCUMENTS = ("language", "masked")  # formulations without labels
+
+
+def options(name):
+    return [field.name for field in dataclasses.fields(task[name])]
+
+
 every_task = pytest.mark.parametrize("name", task.names())
 every_classification, every_generation, every_language = (
-    pytest.mark.parametrize("name", [n for n in task.names() if task[n].formulation == formulation])
-    for formulation in ("classification", "generation", "language")
+    pytest.mark.parametrize("name", [n for n in task.names() if task[n]().formulation in kinds])
+    for kinds in (("classification", "prompt"), ("generation",), ("language", "masked"))
 )
+every_large = pytest.mark.parametrize("name", [n for n in task.names() if "rows" in options(n)])
+every_few = pytest.mark.parametrize("name", [n for n in task.names() if "draw" in options(n)])
 
 
 @cache
@@ -56,10 +65,23 @@ def test_a_task_loads_and_says_what_it_read(name):
     sizes |= {"train": len(data.train), "selection": len(data.selection)}
     assert min(sizes.values()) > 0
     assert data.facts["used"] == sizes
-    assert data.facts["rows"]["train"] == sizes["train"] + sizes["selection"]
     assert data.facts["source"] == "sample"
-    assert set(data.facts["fingerprint"]) == {"train", *data.test}
+    assert {"train", *data.test} <= set(data.facts["fingerprint"])
     assert any("generated sample" in said for said in data.facts["partial"])
+
+
+@every_large
+def test_what_is_not_trained_on_is_selected_on(name):
+    data = loaded(name)
+    assert data.facts["rows"]["train"] == len(data.train) + len(data.selection)
+    assert set(data.facts["fingerprint"]) == {"train", *data.test}
+
+
+@every_few
+def test_few_rows_are_drawn_from_many_and_known_by_their_fingerprints(name):
+    data = loaded(name)
+    assert data.facts["rows"]["train"] > 10 * len(data.train + data.selection)
+    assert set(data.facts["fingerprint"]) == {"train", "selection", *data.test}
 
 
 @every_task
@@ -88,7 +110,7 @@ def test_another_seed_gives_other_training_rows_and_the_same_reported_rows(name)
     assert one.test == two.test
 
 
-@every_task
+@every_large
 def test_fewer_training_rows_change_nothing_else(name):
     few, all_rows = task[name](rows=100).load(SAMPLE, 0), loaded(name)
     assert few.train == all_rows.train[:100]
@@ -167,7 +189,7 @@ def test_every_row_of_a_task_has_as_many_texts(name):
     rows = [*data.train, *data.selection, *(row for rows in data.test.values() for row in rows)]
     assert {len(row.text) for row in rows} <= {1, 2}
     assert len({len(row.text) for row in rows}) == 1
-    if task[name].formulation != "language":
+    if task[name]().formulation not in DOCUMENTS:
         assert all(text.strip() for row in rows for text in row.text)
 
 
@@ -177,7 +199,7 @@ def test_a_task_names_itself_its_source_and_its_official_rows(name):
     assert cls.name == name
     assert cls.title and cls.source and cls.__doc__
     assert cls.version >= 1
-    if cls.formulation != "language":
+    if cls().formulation not in DOCUMENTS:
         assert set(cls.official) == {"train", *loaded(name).test}
     assert all(type(count) is int and count > 0 for count in cls.official.values())
 
@@ -187,14 +209,15 @@ def test_the_metrics_of_a_task_are_declared(name):
     cls = task[name]
     assert cls.primary in cls.metrics
     assert set(cls.shown) <= set(cls.metrics)
-    if cls.formulation != "language":  # whose loss the runner measures
+    if cls().formulation not in DOCUMENTS:  # whose loss the runner measures
         assert all(any(m in metric.names() for m in prefixes(n)) for n in cls.metrics)
 
 
 @every_task
 def test_a_task_is_built_again_from_its_text(name):
-    cap = "test_rows" if task[name].formulation == "generation" else "dev_rows"
-    for built in (task[name](), task[name](rows=7), task[name](**{"rows": 7, cap: 9})):
+    caps = [option for option in ("rows", "k", "test_rows", "dev_rows") if option in options(name)]
+    assert len(caps) == 2
+    for built in (task[name](**dict.fromkeys(caps[:count], 7)) for count in range(3)):
         assert spec.build(task, spec.text(built)) == built
         assert spec.build(task, spec.text(built, full=False)) == built
 
