@@ -4,9 +4,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from bench.record import Record
-from reports.checks import label, task
+from reports.checks import label, one_each, one_source, source, task
 from reports.layout import Column, Fact
-from reports.notes import Place
+from reports.notes import Place, peeked
 
 
 @dataclass(frozen=True)
@@ -66,6 +66,39 @@ class Block:
         """Every seed that was asked for."""
         return sorted({record.cell.seed for record in self.records})
 
+    @property
+    def generated(self) -> bool:
+        """Whether some data were made up."""
+        return any(source(record) == "sample" for record in self.records)
+
+    def titled(self, title: str) -> str:
+        """`title` with the model, how many seeds, and what no reader may miss."""
+        most = len(self.seeds)
+        finished = [len(slot.scored) for row in self.rows for slot in row if slot.scored]
+        fewer = "up to " if finished and min(finished) < most else ""
+        count = f", {fewer}{most} seeds" if most > 1 else ""
+        marks = ["GENERATED DATA"] if self.generated else []
+        if any(map(peeked, self.records)):
+            marks.append("selected on the reported split")
+        return f"{title}, {self.model}{count}" + (f" ({'; '.join(marks)})" if marks else "")
+
+
+def grouped(
+    records: Sequence[Record], columns: Sequence[Column], title: str, methods: Sequence[str]
+) -> list[tuple[str, Block]]:
+    """What shares a table, with its title: the same for any order of the records.
+
+    Tasks stand side by side, but for those of `spread` columns. Raises ValueError when records
+    that share a table mix data sources or two results claim one place.
+    """
+    ordered = sorted(records, key=lambda record: record.cell.key)
+    once = [*{record.cell.key: record for record in ordered}.values()]
+    return [
+        (name, block)
+        for name, group in _apart(columns, title)
+        for block in blocks(_checked(once, group), group, methods)
+    ]
+
 
 def blocks(
     records: Sequence[Record], columns: Sequence[Column], methods: Sequence[str]
@@ -104,6 +137,21 @@ def facts(block: Block) -> Iterator[Fact]:
 def lack(record: Record, metric: str) -> str:
     """What the machine lacked to compute `metric`: "no Java"; empty where nothing."""
     return str(record.where.get("lacks", {}).get(metric, ""))
+
+
+def _apart(columns: Sequence[Column], title: str) -> list[tuple[str, Sequence[Column]]]:
+    """The columns that share tables, and what those are called."""
+    together = [column for column in columns if not column.spread]
+    return [(title, together), *((f"{c.title} test", c.each()) for c in columns if c.spread)]
+
+
+def _checked(records: Sequence[Record], columns: Sequence[Column]) -> list[Record]:
+    """The records of the columns' tasks, which may share a table."""
+    asked = {column.task for column in columns}
+    used = [record for record in records if task(record) in asked]
+    one_source(used)
+    one_each(used)
+    return used
 
 
 def _protocol(record: Record) -> str:

@@ -2,10 +2,12 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import Any, Literal
 
 from reports.measures import PARTS, PERCENT, measure, parted, short
 
 NOT_RUN, NO_VALUE, UNDEFINED = "·", "\N{EN DASH}", "n/a"
+AVERAGE = "Avg."
 
 
 @dataclass(frozen=True)
@@ -66,6 +68,7 @@ class Entry:
     value: float | None = None  # the primary metric as printed, where there is one
     remarks: tuple[str, ...] = ()  # sentences that the table numbers and explains beneath
     best: bool = False
+    sense: Literal["", "better", "worse"] = ""  # significantly so than the baseline
 
 
 Row = tuple[Entry, ...]
@@ -91,6 +94,10 @@ class Fact:
     data: str = ""
     source: str = "run"  # or "paper"
     note: str = ""  # paper and table, or scoring protocol; what to know about the number
+    baseline: str = ""  # the row that the tests compare with; of a primary metric
+    verdict: str = ""  # "better", "worse" or "no difference seen"; empty without a test
+    test: str = ""  # by which test, or why there is none
+    p: float | None = None  # corrected for all methods of the column
 
 
 @dataclass(frozen=True)
@@ -111,7 +118,7 @@ class Table:
     footnotes: tuple[str, ...]  # about the whole table
     papers: tuple[Row, ...] = ()  # as printed in papers, set apart beneath our rows
     remarks: tuple[Remark, ...] = ()  # numbered from 1
-    facts: tuple[Fact, ...] = field(default=(), repr=False)
+    facts: tuple[Any, ...] = field(default=(), repr=False)  # lines of its CSV: dataclasses, alike
 
     def numbers(self, entry: Entry) -> list[int]:
         """The numbers of the remarks that `entry` carries, ascending."""

@@ -24,6 +24,7 @@ PROTOCOLS = {
     "lora": "the scorers of LoRA and AdaMix (GenerationEval): lower-cased, punctuation set apart, "
     "six references an input at most and fewer ones filled up with the first",
 }
+SEARCHES = {"grid": "a grid", "random": "a random search", "tpe": "a TPE search (optuna)"}
 TEXTS = {"official": "on texts as published", "lora": "on texts as LoRA tokenised them"}
 
 
@@ -49,7 +50,7 @@ def circumstances(placed: Sequence[tuple[Place, Record]], benchmark: str = "GLUE
     """
     present = [place for place, _ in placed]
     footnotes, data = [], partial(_data, benchmark)
-    for speaks in (data, _partial, _caps, _selection, _model, _decoding, _protocol):
+    for speaks in (data, _partial, _caps, _tuning, _selection, _model, _decoding, _protocol):
         said: dict[str, list[Place]] = {}
         for place, record in placed:
             for sentence in speaks(record):
@@ -146,9 +147,23 @@ def _selection(record: Record) -> list[str]:
     return [f'Selection "{name}": {what}' if what else f"Selection: {rule}"]
 
 
+def _tuning(record: Record) -> list[str]:
+    """How the settings were searched for, and at what price; nothing where they were given."""
+    found = record.where.get("tuning")
+    if not found:
+        return []
+    over, kind = ", ".join(found["over"]), SEARCHES.get(found["search"], found["search"])
+    count = "1 trial" if found["trials"] == 1 else f"{found['trials']} trials"
+    return [
+        f"Tuned: {over} by {kind} of {count} a method and task, seed {found['seed']}, "
+        f"on the {found['split']} rows"
+    ]
+
+
 def _model(record: Record) -> list[str]:
     weights = record.where.get("weights_sha256")
-    made = f", made by record {', '.join(record.cell.parents)}" if record.cell.parents else ""
+    makers = record.where.get("made_by", record.cell.parents)
+    made = f", made by record {', '.join(makers)}" if makers else ""
     known = f", weights {weights[:12]}" if weights else ""
     return [f"Model: {record.cell.model}{made}{known}"]
 

@@ -9,6 +9,7 @@ from io import StringIO
 from reports.layout import Entry, Fact, Remark, Table
 
 FROM_PAPERS = "as printed in papers"
+TRIANGLES = {"": "", "better": "▲", "worse": "▼"}
 LATEX = str.maketrans(
     {
         "\\": r"\textbackslash{}",
@@ -21,6 +22,8 @@ LATEX = str.maketrans(
         "]": "{]}",
         "*": "{*}",  # so would a star after \\
         "±": r"$\pm$",
+        "▲": r"$\bigtriangleup$",
+        "▼": r"$\bigtriangledown$",
         "↓": r"$\downarrow$",
         "·": r"$\cdot$",
         "\N{EN DASH}": "--",
@@ -41,11 +44,16 @@ def latex(*tables: Table) -> str:
 
 
 def csv(*tables: Table) -> str:
-    """One line a metric of every run, unrounded; papers' numbers follow, on the same scale."""
+    """The facts of the tables, all of one kind, unrounded.
+
+    Of runs a line a metric; papers' numbers follow, on the same scale.
+    """
+    facts = [fact for table in tables for fact in table.facts]
     out = StringIO()
-    writer = DictWriter(out, [field.name for field in fields(Fact)], lineterminator="\n")
+    names = [field.name for field in fields(facts[0] if facts else Fact)]
+    writer = DictWriter(out, names, lineterminator="\n")
     writer.writeheader()
-    writer.writerows(asdict(fact) for table in tables for fact in table.facts)
+    writer.writerows(map(asdict, facts))
     return out.getvalue()
 
 
@@ -65,7 +73,7 @@ def _column(table: Table, index: int, head: str) -> list[str]:
     """Heading and entries of one column, equally wide, digits above digits."""
     entries = [row[index] for row in (*table.rows, *table.papers)]
     plain = "  " if any(entry.best for entry in entries) else ""
-    marks = [_marks(table, entry) for entry in entries]
+    marks = _marks(table, entries)
     wide = max(map(len, marks), default=0)
     texts = [head]
     for entry, mark in zip(entries, marks, strict=True):
@@ -79,9 +87,14 @@ def _column(table: Table, index: int, head: str) -> list[str]:
     return [pad(text, width) for text in texts]
 
 
-def _marks(table: Table, entry: Entry) -> str:
-    numbers = ",".join(map(str, table.numbers(entry)))
-    return f" [{numbers}]" if numbers else ""
+def _marks(table: Table, entries: Sequence[Entry]) -> list[str]:
+    """What stands behind the entries of a column: a triangle, then the numbers of remarks."""
+    blank = " " if any(entry.sense for entry in entries) else ""
+    numbers = [",".join(map(str, table.numbers(entry))) for entry in entries]
+    return [
+        (TRIANGLES[entry.sense] or blank) + (f" [{told}]" if told else "")
+        for entry, told in zip(entries, numbers, strict=True)
+    ]
 
 
 def _told(remark: Remark) -> str:
@@ -135,7 +148,8 @@ def _latex_entry(table: Table, entry: Entry) -> str:
     if entry.best:
         text = rf"\textbf{{{text}}}"
     numbers = ",".join(map(str, table.numbers(entry)))
-    return f"{text}$^{{{numbers}}}$" if numbers else text
+    raised = TRIANGLES[entry.sense].translate(LATEX).strip("$") + numbers
+    return f"{text}$^{{{raised}}}$" if raised else text
 
 
 def _plain(text: str) -> str:

@@ -4,14 +4,13 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from bench.record import Record
-from reports import notes, papers
-from reports.blocks import Block, blocks, facts
-from reports.checks import one_each, one_source, source, task
+from reports import marks, notes, papers
+from reports.blocks import Block, facts, grouped
 from reports.entries import row
-from reports.layout import NO_VALUE, NOT_RUN, Column, Remark, Row, Table, averaged
+from reports.examples import Answers
+from reports.layout import AVERAGE, NO_VALUE, NOT_RUN, Column, Remark, Row, Table, averaged
+from reports.pairing import known
 from reports.published import PublishedRow, printed_name
-
-AVERAGE = "Avg."
 
 
 def tables(
@@ -21,6 +20,8 @@ def tables(
     title: str,
     methods: Sequence[str] | None = None,
     published: Sequence[PublishedRow] = (),
+    baseline: str = "",
+    answers: Answers = marks.nothing,
 ) -> list[Table]:
     """One table a model, by name; the same records in any order give the same tables.
 
@@ -32,70 +33,48 @@ def tables(
     the `published` rows that are about model and tasks stand beneath, unless our data are
     generated.
 
-    Raises ValueError when the records of a table mix data sources or two results claim one place.
+    With a `baseline`, the label of a row, scores that are significantly better or worse than its
+    are marked; `answers` gives what a run predicted, for tests over rows.
+
+    Raises ValueError when the records of a table mix data sources, two results claim one place, or
+    no row is labelled `baseline`.
     """
-    ordered = sorted(records, key=lambda record: record.cell.key)
-    once = [*{record.cell.key: record for record in ordered}.values()]
+    found = grouped(records, columns, title, methods or ())
+    if baseline:
+        known([block for _, block in found], baseline)
     return [
-        _table(block, name, published)
-        for name, group in _apart(columns, title)
-        for block in blocks(_checked(once, group), group, methods or ())
+        _table(block, name, published, marks.of(block, baseline, answers)) for name, block in found
     ]
 
 
-def _apart(columns: Sequence[Column], title: str) -> list[tuple[str, Sequence[Column]]]:
-    """The columns that share tables, and what those are called."""
-    together = [column for column in columns if not column.spread]
-    return [(title, together), *((f"{c.title} test", c.each()) for c in columns if c.spread)]
-
-
-def _checked(records: Sequence[Record], columns: Sequence[Column]) -> list[Record]:
-    """The records of the columns' tasks, which may share a table."""
-    asked = {column.task for column in columns}
-    used = [record for record in records if task(record) in asked]
-    one_source(used)
-    one_each(used)
-    return used
-
-
-def _table(block: Block, title: str, published: Sequence[PublishedRow]) -> Table:
+def _table(
+    block: Block, title: str, published: Sequence[PublishedRow], marked: marks.Marks
+) -> Table:
     known = [row for row in published if row.about(printed_name(block.model), block.tasks)]
-    beneath = [] if _generated(block) else known
-    ours = _bold([row(slots, block.seeds) for slots in block.rows], block.columns)
+    beneath = [] if block.generated else known
+    bold = _bold([row(slots, block.seeds) for slots in block.rows], block.columns)
     theirs = [papers.entries(printed, block.columns) for printed in beneath]
     average = [AVERAGE] if averaged(block.columns) else []
+    ours = marked.rows(bold, [*(c.title for c in block.columns), *average])
     names = [*("" if c.spread else c.title for c in block.columns), *average]
     omitted = ["Rows of papers are left out: our data are generated."] if known != beneath else []
     return Table(
-        title=_title(block, title),
+        title=block.titled(title),
         columns=("Method", "Trained / served", *(c.heading for c in block.columns), *average),
         rows=tuple(ours),
         papers=tuple(theirs),
         remarks=(*_remarks(ours, names), *map(Remark, papers.remarks(theirs))),
         footnotes=(
             *_footnotes(block, ours, title),
+            *marked.footnotes(),
             *papers.footnotes(beneath, block.columns),
             *omitted,
         ),
-        facts=(*facts(block), *papers.facts(beneath, block.columns, block.model)),
+        facts=(
+            *marked.facts(facts(block), block.columns),
+            *papers.facts(beneath, block.columns, block.model),
+        ),
     )
-
-
-def _title(block: Block, title: str) -> str:
-    most = len(block.seeds)
-    finished = [len(slot.scored) for row in block.rows for slot in row if slot.scored]
-    fewer = "up to " if finished and min(finished) < most else ""
-    count = f", {fewer}{most} seeds" if most > 1 else ""
-    marks = []
-    if _generated(block):
-        marks.append("GENERATED DATA")
-    if any(notes.peeked(record) for record in block.records):
-        marks.append("selected on the reported split")
-    return f"{title}, {block.model}{count}" + (f" ({'; '.join(marks)})" if marks else "")
-
-
-def _generated(block: Block) -> bool:
-    return any(source(record) == "sample" for record in block.records)
 
 
 def _bold(rows: Sequence[Row], columns: Sequence[Column]) -> list[Row]:

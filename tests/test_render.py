@@ -78,6 +78,34 @@ def test_latex_sets_best_in_bold_and_numbers_remarks():
     assert r"\item[1] failed: loss became NaN at step 120 (adapter on MRPC)." in text
 
 
+def marked():
+    better = Entry("91.0", best=True, sense="better", remarks=("r",))
+    worse = Entry("80.0", sense="worse")
+    rows = ((Entry("a"), better), (Entry("b"), worse), (Entry("c"), Entry("85.0", remarks=("r",))))
+    return replace(tiny("x"), rows=rows, remarks=(Remark("r"),))
+
+
+def test_markdown_puts_triangles_behind_numbers():
+    assert markdown(marked()).splitlines()[4:7] == [
+        "| a      | **91.0**▲ [1] |",
+        "| b      |   80.0▼       |",
+        "| c      |   85.0  [1]   |",
+    ]
+    assert "91.0▲ [1]" in parsed(markdown(marked()))
+
+
+def test_latex_raises_triangles_before_numbers_of_remarks():
+    text = latex(marked())
+    assert r"a & \textbf{91.0}$^{\bigtriangleup1}$ \\" in text
+    assert r"b & 80.0$^{\bigtriangledown}$ \\" in text
+    assert r"c & 85.0$^{1}$ \\" in text
+
+
+def test_latex_has_no_sign_that_only_other_fonts_have():
+    made = replace(tiny("x"), footnotes=("▲ better, ▼ worse",))
+    assert r"\item $\bigtriangleup$ better, $\bigtriangledown$ worse" in latex(made)
+
+
 def test_latex_writes_a_negative_score_with_a_minus():
     records = [scored(cell(task="stsb"), {"pearson": -0.25})]
     assert r"& $-$25.0 \\" in latex(*glue(records, [STSB]))

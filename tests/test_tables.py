@@ -1,10 +1,12 @@
 import re
 from dataclasses import replace
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from reports.examples import Examples
 from reports.layout import Column
 from reports.published import PublishedRow, Score, published
 from reports.tables import tables
@@ -417,3 +419,103 @@ def test_papers_protocol_is_told_for_every_table():
         sources = {(row.paper, row.table) for row in rows}
         told = [f for f in table.footnotes if "reported development split" in f]
         assert len(told) == len(sources)
+
+
+def senses(table):
+    return [[entry.sense for entry in row[2:]] for row in table.rows]
+
+
+def against(**gains):
+    """Three runs of "lora" at 0.8 and so much better ones of others."""
+    noise = (0.001, 0.0, 0.002)
+    records = [scored(cell("lora", seed=seed), 0.8) for seed in range(3)]
+    for name, gain in gains.items():
+        records += [scored(cell(name, seed=s), 0.8 + gain + n) for s, n in enumerate(noise)]
+    return records
+
+
+def test_marks_need_a_baseline():
+    assert senses(one(against(a=0.1))) == [[""], [""]]
+    assert not any("▲" in footnote for footnote in one(against(a=0.1)).footnotes)
+
+
+def test_marks_tell_better_and_worse_and_never_the_baseline():
+    table = one(against(a=0.1, b=-0.1, c=-0.001), baseline="lora")
+    assert texts(table)[0][0] == "a"
+    assert senses(table) == [["better"], ["worse"], [""], [""]]
+
+
+def test_marks_follow_metrics_that_fall():
+    falls = Column("sst2", "SST-2", ("TER",), "TER")
+    records = [replace(r, metrics={"TER": r.metrics["accuracy"]}) for r in against(a=0.1, b=-0.1)]
+    assert senses(one(records, [falls], baseline="lora"))[:2] == [["worse"], ["better"]]
+
+
+def test_marks_are_corrected_over_the_methods_of_a_column():
+    nearly = {"a": (0.83, 0.80, 0.84)}
+    records = against()
+    records += [scored(cell("a", seed=s), v + 0.035) for s, v in enumerate(nearly["a"])]
+    assert senses(one(records, baseline="lora"))[0] == ["better"]
+    assert senses(one([*records, *against(b=0.0)], baseline="lora"))[0] == [""]
+
+
+def test_marks_of_the_average_are_by_pairs_of_task_and_seed():
+    noise = (0.010, 0.011, 0.012)
+    records = []
+    for task in ("sst2", "rte"):
+        for seed, gain in enumerate(noise):
+            records += [
+                scored(cell("lora", task, seed), 0.8 - gain),
+                scored(cell("a", task, seed), 0.8),
+            ]
+    rte = replace(SST2, task="rte", title="RTE")
+    table = one(records, [SST2, rte], baseline="lora")
+    assert senses(table) == [["better"] * 3, [""] * 3]
+    (told,) = [footnote for footnote in table.footnotes if footnote.startswith("▲")]
+    assert told == (
+        "▲, ▼: significantly better, worse than lora at the 5% level, corrected by Holm over the "
+        "methods of a column; no mark: no difference seen. By Student's paired t over common seeds "
+        "(SST-2, RTE); permutation of signs over pairs of task and seed (Avg.)."
+    )
+
+
+def test_marks_of_single_runs_say_that_training_noise_is_left_out():
+    labels = np.arange(80) % 2
+    said = {"lora": 40, "a": 70, "b": 42}
+
+    def answers(record):
+        return Examples(
+            np.where(np.arange(80) < said[record.cell.label], labels, 1 - labels), labels
+        )
+
+    records = [scored(cell(name), right / 80) for name, right in said.items()]
+    records += [scored(cell("c", seed=1), 0.9)]
+    table = one(records, baseline="lora", answers=answers)
+    assert senses(table) == [["better"], [""], [""], [""]]
+    (told,) = [footnote for footnote in table.footnotes if footnote.startswith("▲")]
+    assert told.endswith("one run, which says nothing of training noise (SST-2 of a and b).")
+    assert "Not compared with lora: no seed in common (SST-2 of c)." in table.footnotes
+
+
+def test_marks_of_a_baseline_that_stands_alone_are_none():
+    table = one(against(), baseline="lora")
+    assert table.footnotes[-1] == "Nothing is marked: no run stands beside one of lora."
+
+
+def test_facts_of_the_primary_metric_carry_the_verdict():
+    facts = one(against(a=0.1), baseline="lora").facts
+    ours = [fact for fact in facts if fact.method == "a"]
+    assert {(f.baseline, f.verdict, f.test) for f in ours} == {("lora", "better", "t")}
+    assert 0 < ours[0].p < 0.05
+    assert {(f.baseline, f.verdict, f.p) for f in facts if f.method == "lora"} == {("", "", None)}
+
+
+def test_marks_do_not_depend_on_the_order_of_records():
+    records = against(a=0.1, b=-0.1)
+    assert one(records[::-1], baseline="lora") == one(records, baseline="lora")
+
+
+def test_marks_say_nothing_of_a_place_without_a_score():
+    records = [*against(a=0.1), lost(cell("b"), "NaN")]
+    footnotes = one(records, baseline="lora").footnotes
+    assert not any(footnote.startswith("Not compared") for footnote in footnotes)
