@@ -1,8 +1,9 @@
-"""AdaMix: a mixture of adaptation modules around any inner method that adds linear maps."""
+"""AdaMix: a mixture of adaptation modules around any inner method that trains by gradients."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import groupby
 from typing import TYPE_CHECKING, Literal
 
 from bench import spec
@@ -18,11 +19,17 @@ if TYPE_CHECKING:
 class AdaMix(Method):
     """Every linear map that the inner method adds becomes a mixture of `experts` copies.
 
-    Training routes at random (section 3.2), each map by draws of its own, so the down and the up
-    map of one module are drawn independently. A second pass, routed anew, is tied to the first by
-    `consistency` times the symmetric KL of their predictions (section 3.3). Evaluation uses the
-    mean of the copies, and `finalize` puts it in their place (section 3.4). With one expert and
-    consistency 0 this is the inner method, bit for bit.
+    So does every other tensor that it trains: a bias, a scale, a prompt. Training routes at random
+    (section 3.2), each map and tensor by draws of its own, so the down and the up map of one module
+    are drawn independently. A second pass, routed anew, is tied to the first by `consistency` times
+    the symmetric KL of their predictions (section 3.3). Evaluation uses the mean of the copies, and
+    `finalize` puts it in their place (section 3.4). With one expert and consistency 0 this is the
+    inner method, bit for bit.
+
+    `share` keeps one side of an added bottleneck as it is, and is about linear maps only: of two
+    maps in one module the first is down and the second up; others are told apart by their widths.
+    `init`: whether the experts of what was added are drawn each on its own. What was pretrained, or
+    starts at a constant, starts as copies.
 
     Departs from the source: `idle` experts stand still by default, as any code on PyTorch 2 has it
     (the release ran on a PyTorch whose zero_grad left zeros, so experts went on by momentum and
@@ -62,17 +69,23 @@ class AdaMix(Method):
 
     def prepare(self, model, run):
         from methods.layers.mixture import Mixture, Router
+        from methods.layers.tensors import mix
 
-        before = {id(p) for p in model.parameters()}
+        held_before = list(model.parameters())  # kept alive, so that no id is used again
+        before = {id(p) for p in held_before}
         added = self.wrapped.prepare(model, run)
-        sites = self._sites(model, added, before)
+        sites, tensors = self._parts(model, added, before)
         router = Router(run.generator("routing"))
         for site in sites:
             mixture = Mixture(site.module, self.experts, router, self.routing)
             if self.init == "independent":
                 mixture.redraw()
             site.put(mixture)
-        return _unique([*added, *(p for site in sites for p in site.module.parameters())])
+        redrawn = self._redrawn([module for module, _ in tensors], before)
+        mixed = mix(model, tensors, self.experts, router, redrawn)
+        held = {id(p) for p in model.parameters()}
+        kept = [p for p in added if id(p) in held]
+        return _unique([*kept, *(p for site in sites for p in site.module.parameters()), *mixed])
 
     def loss(self, model, batch):
         first = model(batch)
@@ -88,7 +101,9 @@ class AdaMix(Method):
     def finalize(self, model):
         from bench.backbone import Site
         from methods.layers.mixture import Mixture
+        from methods.layers.tensors import merge
 
+        merge(model)
         for parent in list(model.modules()):
             for attribute, child in list(parent.named_children()):
                 if isinstance(child, Mixture):
@@ -100,18 +115,34 @@ class AdaMix(Method):
             return 100.0 if model.writes else 1.0
         return self.consistency
 
-    def _sites(self, model, added, before):
-        """Where mixtures go: the added maps, less those on the shared side."""
+    def _parts(self, model, added, before):
+        """Where mixtures go: the added maps, less those on the shared side, and other tensors."""
         maps = model.maps(p for p in added if id(p) not in before)
         covered = {id(p) for site in maps for p in site.module.parameters()}
-        others = [p for p in added if id(p) not in covered]
-        if others or not maps:
-            has = f"trains {len(others)} other tensors" if others else "adds none"
-            raise Unsuited(f"adamix mixes added linear maps only; {self.wrapped.name!r} {has}")
-        sides = [_side(site.module) for site in maps]
-        if self.share != "none" and "square" in sides:
-            raise Unsuited("adamix tells up from down by their widths; an added map is square")
-        return [site for site, side in zip(maps, sides, strict=True) if side != self.share]
+        tensors = _holders(model, [p for p in added if id(p) not in covered])
+        if self.share != "none":
+            sides = _sides(maps)
+            maps = [site for site, side in zip(maps, sides, strict=True) if side != self.share]
+        if not maps and not tensors:
+            why = "shares all that it adds" if covered else "trains nothing"
+            raise Unsuited(f"adamix has nothing to mix: {self.wrapped.name!r} {why}")
+        if tensors and self.routing == "sentence":
+            raise Unsuited(
+                f"adamix routes sentences through linear maps only; {self.wrapped.name!r} "
+                f"trains {len(tensors)} other tensors"
+            )
+        return maps, tensors
+
+    def _redrawn(self, modules, before):
+        """Those of the modules that were added and know how they were drawn."""
+        if self.init != "independent":
+            return []
+        return [
+            module
+            for module in dict.fromkeys(modules)
+            if hasattr(module, "reset_parameters")
+            and not any(id(p) in before for p in module.parameters())
+        ]
 
 
 def symmetric_kl(a: Tensor, b: Tensor) -> Tensor:
@@ -129,10 +160,33 @@ def symmetric_kl(a: Tensor, b: Tensor) -> Tensor:
     return 0.5 * (toward_q + toward_p)
 
 
-def _side(map) -> str:
+def _sides(maps):
+    """Whether each of the sites of maps is "down" or "up"; those of one module stand together."""
+    sides: list[str] = []
+    for _, group in groupby(maps, lambda site: id(site.parent)):
+        inside = [site.module for site in group]
+        sides += ["down", "up"] if len(inside) == 2 else map(_side, inside)
+    return sides
+
+
+def _side(map):
     if map.in_features == map.out_features:
-        return "square"
+        raise Unsuited("adamix tells up from down by their widths; an added map is square")
     return "up" if map.in_features < map.out_features else "down"
+
+
+def _holders(model, parameters):
+    """The module that holds each of the parameters, and the name it has there."""
+    given = {id(p) for p in parameters}
+    found = [
+        (module, name)
+        for module in model.modules()
+        for name, p in module.named_parameters(recurse=False, remove_duplicate=False)
+        if id(p) in given
+    ]
+    if len(found) > len(given):
+        raise Unsuited("adamix mixes tensors that one module holds; a trained one is held by two")
+    return found
 
 
 def _unique(parameters):

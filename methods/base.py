@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, ClassVar, Protocol
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Protocol
 
 if TYPE_CHECKING:
     from torch import Generator, Tensor, nn
@@ -18,10 +18,20 @@ class Unsuited(ValueError):
     """A method that cannot serve this model or this inner method; the message says why."""
 
 
+class Need(NamedTuple):
+    """A run that a method builds on: of the same task, model, data and seed."""
+
+    method: str  # as it would be typed; it trains by the recipe that the suite has for it
+    recipe: Mapping[str, Any] = {}  # what differs from that recipe
+
+
 class Run(Protocol):
     """What the runner offers a method's hooks."""
 
     seed: int
+
+    def parents(self) -> list[dict[str, Tensor]]:
+        """What each run that this one builds on has trained, by name, in the order of `needs`."""
 
     def train(self, model: Backbone, loss: Loss, *, idle: str = "still") -> None:
         """Gradient descent by the cell's recipe on what is free to train.
@@ -50,6 +60,13 @@ class Method:
     source: ClassVar[str]
     version: ClassVar[int] = 1  # raised whenever the same cell would give other numbers
     starts_identical: ClassVar[bool] = True  # `prepare` leaves the eval-mode output unchanged
+
+    def needs(self) -> tuple[Need, ...]:
+        """The runs it builds on, which the plan puts before it.
+
+        A method that has some names the first one's method in its field `of`.
+        """
+        return ()
 
     def prepare(self, model: Backbone, run: Run) -> list[nn.Parameter]:
         """Edits the model in place and returns what trains besides the head."""

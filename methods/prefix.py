@@ -31,7 +31,9 @@ class PrefixTuning(Method):
             raise ValueError(f"expected mlp of at least 1 or none, got {self.mlp}")
 
     def prepare(self, model, run):
-        import torch
+        from functools import partial
+
+        from torch import nn
 
         from methods.layers.prefix import Prefix, Reparameterised, Shape
 
@@ -39,8 +41,7 @@ class PrefixTuning(Method):
         shape = Shape(len(model.stacks[-1]), model.heads, model.head_width)
         if self.mlp is None:
             std = getattr(model.settings, "initializer_range", 0.02)
-            rows = torch.randn(self.length, shape.numbers) * std
-            site.put(Prefix(rows, shape))
+            site.put(Prefix(self.length, shape, partial(nn.init.normal_, std=std)))
         else:
             site.put(Reparameterised(self.length, model.width, self.mlp, shape))
         return list(site.module.parameters())

@@ -18,6 +18,14 @@ VARIANTS = [
     "adamix[inner=lora,routing=sentence,share=down]",
     "adamix[inner=adapter[position=houlsby],share=none,idle=moving]",
     "adamix[inner=adapter[position=pfeiffer],init=copies]",
+    "adamix[inner=adapter[position=lin]]",
+    "prompt[init=normal]",
+    "ia3[targets=q+o+up]",
+    "adamix[inner=ia3,experts=2]",
+    "adamix[inner=bitfit]",
+    "adamix[inner=prompt]",
+    "adamix[inner=prefix[mlp=24]]",
+    "adamix[inner=prefix[mlp=none]]",
 ]
 BARS = {"head": 0.65, "prefix": 0.7}  # what a frozen random encoder lets them reach
 every_method = pytest.mark.parametrize("text", [*method.names(), *alias.names(), *VARIANTS])
@@ -149,6 +157,16 @@ def test_method_names_its_source(name):
         ("adamix[inner=adapter[width=4],experts=3,share=down]", 2 * (68 + 3 * 80), 2 * 148),
         ("adamix[inner=adapter[width=4],experts=3,share=none]", 2 * 3 * 148, 2 * 148),
         ("adamix[inner=lora[rank=3],experts=5]", 4 * (5 * 48 + 48), 4 * 96),
+        ("ia3", 2 * (16 + 16 + 32), 2 * (16 + 16 + 32)),
+        ("ia3[targets=q+up]", 2 * (16 + 32), 2 * (16 + 32)),
+        ("prompt[length=7]", 7 * 16, 7 * 16),
+        ("adamix[inner=ia3,experts=3]", 3 * 128, 128),
+        ("adamix[inner=prompt[length=7],experts=3]", 3 * 112, 112),
+        ("adamix[inner=bitfit,experts=3]", 3 * 320, 320),
+        # the norm's weight and bias are mixed, 32 a layer; the up map is shared
+        ("adamix[inner=adapter[width=4,position=lin],experts=3]", 2 * (3 * 100 + 80), 2 * 180),
+        ("adamix[inner=prefix[length=5,mlp=none],experts=3]", 3 * 320, 320),
+        ("adamix[inner=prefix[length=5,mlp=7],experts=3]", 3 * (5 * 16 + 119) + 8 * 64, 320),
     ],
 )
 def test_method_trains_and_serves_as_many_entries_as_worked_out_by_hand(text, trained, served):
@@ -161,7 +179,6 @@ def test_prefix_does_not_serve_a_model_without_past_keys():
         ready("prefix", "deberta-v2")
 
 
-@pytest.mark.parametrize("inner", ["full", "head", "bitfit", "prefix"])
-def test_adamix_refuses_an_inner_method_that_adds_other_than_linear_maps(inner):
-    with pytest.raises(Unsuited, match="linear maps only"):
-        ready(f"adamix[inner={inner}]")
+def test_adamix_refuses_an_inner_method_that_trains_nothing_but_the_head():
+    with pytest.raises(Unsuited, match="nothing to mix"):
+        ready("adamix[inner=head]")

@@ -1,6 +1,8 @@
 """The smallest real things: tiny backbones of every family, and a toy task to train them on."""
 
+import copy
 import json
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -17,6 +19,7 @@ from bench.recipe import AdamW
 from bench.text import Batch, Encoded
 from bench.train import Loop, train
 from bench.unfuse import unfuse
+from methods import resolve
 from tasks.base import Row
 
 ENCODERS = ["bert", "roberta", "deberta-v2"]
@@ -97,6 +100,10 @@ class ToyRun:
         self.recipe = AdamW(**{"lr": 1e-2, "batch": 16, "epochs": 2, "decay": 0.0, **recipe})
         self.data = Toy(seed=seed, regression=regression)
         self.losses: list[float] = []
+        self.built_on: list = []  # needs of the method, each with a model to meet it
+
+    def parents(self):
+        return [self._met(need, model) for need, model in self.built_on]
 
     def generator(self, purpose):
         return torch.Generator().manual_seed(derived(self.seed, purpose))
@@ -111,6 +118,14 @@ class ToyRun:
             right = [(model(b).argmax(-1) == b.labels).float() for b in self.data.in_order(64)]
         return {"accuracy": torch.cat(right).mean().item()}
 
+    def _met(self, need, model):
+        run, model = copy.copy(self), copy.deepcopy(model)
+        method = resolve(need.method, model.name)
+        run.recipe, run.losses = replace(self.recipe, **need.recipe), []
+        prepared(method, model, run)
+        method.fit(model, run)
+        return {n: p.detach() for n, p in model.named_parameters() if p.requires_grad}
+
     def _noted(self, loss, model, batch):
         value = loss(model, batch)
         self.losses.append(value.item())
@@ -119,8 +134,10 @@ class ToyRun:
 
 def prepared(method, model, run=None):
     """What `prepare` returned, with everything else frozen, as the runner leaves it."""
+    run = run or ToyRun()
+    run.built_on = [(need, copy.deepcopy(model)) for need in method.needs()]
     torch.manual_seed(0)
-    trained = method.prepare(model, run or ToyRun())
+    trained = method.prepare(model, run)
     free(model, trained)
     return trained
 

@@ -8,6 +8,8 @@ import torch
 from torch import Generator, Tensor, nn
 from torch.nn import functional
 
+from methods.layers.tensors import MixedTensor
+
 
 class Router:
     """Uniform draws among experts, from a random stream of its own."""
@@ -25,8 +27,11 @@ class Mixture(nn.Module):
 
     In training every call draws anew: one expert for the whole batch (`routing` "batch"), or one
     for each row of the first dimension ("sentence"). In evaluation the mean weight and the mean
-    bias are used. An expert that was not drawn gets no gradient at all.
+    bias are used, or one expert's alone where its index is `chosen`. An expert that was not drawn
+    gets no gradient at all.
     """
+
+    chosen: int | None = None  # the expert that evaluation uses; none: the mean
 
     def __init__(
         self, first: nn.Linear, count: int, router: Router, routing: Literal["batch", "sentence"]
@@ -34,7 +39,7 @@ class Mixture(nn.Module):
         super().__init__()
         experts = [first, *(copy.deepcopy(first) for _ in range(count - 1))]
         self.experts: Sequence[nn.Linear] = nn.ModuleList(experts)  # type: ignore[assignment]
-        self.router, self.routing = router, routing
+        self.count, self.router, self.routing = count, router, routing
 
     def redraw(self) -> None:
         """Draws every expert but the first anew, each by its own `reset_parameters`."""
@@ -43,22 +48,24 @@ class Mixture(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         if not self.training:
-            return functional.linear(x, *self._mean())
+            return functional.linear(x, *self._served())
         if self.routing == "batch":
-            return self.experts[int(self.router.draw(len(self.experts), 1))](x)
-        return self._by_row(x, self.router.draw(len(self.experts), len(x)))
+            return self.experts[int(self.router.draw(self.count, 1))](x)
+        return self._by_row(x, self.router.draw(self.count, len(x)))
 
     def merged(self) -> nn.Linear:
-        """A plain linear map with the mean weight and the mean bias of the experts."""
+        """A plain linear map with the weight and the bias that evaluation uses."""
         map = copy.deepcopy(self.experts[0])
         with torch.no_grad():
-            weight, bias = self._mean()
+            weight, bias = self._served()
             map.weight.copy_(weight)
             if bias is not None:
                 map.bias.copy_(bias)
         return map
 
-    def _mean(self) -> tuple[Tensor, Tensor | None]:
+    def _served(self) -> tuple[Tensor, Tensor | None]:
+        if self.chosen is not None:
+            return self.experts[self.chosen].weight, self.experts[self.chosen].bias
         weight = torch.stack([e.weight for e in self.experts]).mean(0)
         if self.experts[0].bias is None:
             return weight, None
@@ -74,3 +81,8 @@ class Mixture(nn.Module):
             return y
         bias = torch.stack([e.bias for e in experts])[which].to(y.dtype)
         return y + bias.view(len(x), *[1] * (y.dim() - 2), -1)
+
+
+def mixtures(model: nn.Module) -> list[Mixture | MixedTensor]:
+    """Every mixture in the model, in model order; each has its `count` and may have a `chosen`."""
+    return [module for module in model.modules() if isinstance(module, Mixture | MixedTensor)]

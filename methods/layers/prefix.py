@@ -1,5 +1,7 @@
 """Learned keys and values for every layer."""
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor, nn
 
@@ -18,11 +20,20 @@ class Shape:
 
 
 class Prefix(nn.Module):
-    """The keys and values themselves are what is learned."""
+    """The keys and values themselves are what is learned.
 
-    def __init__(self, rows: Tensor, shape: Shape):  # (length, 2 layers heads head width)
+    `draw`: fills a tensor (length, 2 layers heads head width) in place.
+    """
+
+    def __init__(self, length: int, shape: Shape, draw: Callable[[Tensor], object]):
         super().__init__()
-        self.rows, self.shape = nn.Parameter(rows), shape
+        self.shape, self.draw = shape, draw
+        self.rows = nn.Parameter(torch.empty(length, shape.numbers))
+        self.reset_parameters()
+
+    def reset_parameters(self) -> None:
+        """Draws the rows."""
+        self.draw(self.rows)
 
     def forward(self, batch: int) -> Tensor:
         return self.shape.split(self.rows, batch)
@@ -45,4 +56,5 @@ class Reparameterised(nn.Module):
     @torch.no_grad()
     def flat(self) -> Prefix:
         """The same prefix without the network."""
-        return Prefix(self.network(self.embedding.weight), self.shape)
+        made = self.network(self.embedding.weight)
+        return Prefix(len(made), self.shape, lambda rows: rows.copy_(made)).to(made.device)
