@@ -10,17 +10,18 @@ from torch import Tensor, nn
 from transformers import (
     AutoModel,
     AutoModelForCausalLM,
+    AutoModelForMaskedLM,
     AutoModelForSeq2SeqLM,
     PreTrainedModel,
 )
 from transformers.utils import logging
 
-from bench import past
+from bench import masked, past
 from bench.families import Family, Unserved, family
-from bench.heads import Head, Vocabulary
+from bench.heads import Gap, Head, Vocabulary
 from bench.text import Batch
 from bench.unfuse import unfuse
-from bench.weights import Weights, complaint, config, pooling, verify
+from bench.weights import Weights, complaint, config, fills_gaps, pooling, verify
 
 AUTO = {"": AutoModel, "causal": AutoModelForCausalLM, "seq2seq": AutoModelForSeq2SeqLM}
 
@@ -48,55 +49,91 @@ class Backbone(nn.Module):
     """A pretrained model and a task head; methods see places, never an architecture.
 
     `forward`: a Batch -> float32 logits (batch, outputs), or (targets, vocabulary) where the model
-    writes text (`outputs` 0): then there is no head but the pretrained one.
+    writes text (`outputs` 0): then there is no head but the pretrained one. A model that fills gaps
+    has the head `gap`, which says what may fill them.
     """
 
-    def __init__(self, name: str, net: PreTrainedModel, outputs: int, pool: str | None = None):
+    def __init__(
+        self,
+        name: str,
+        net: PreTrainedModel,
+        outputs: int,
+        pool: str | None = None,
+        gap: Gap | None = None,
+    ):
         super().__init__()
         self.family, self.settings = family(name, net.config), net.config
         self.name, self.net, self.outputs = name, net, outputs
         self.smoothing = 0.0  # of the labels, in the training objective
-        self.head: Head | Vocabulary = Vocabulary()
-        if outputs:
+        self.head: Head | Gap | Vocabulary = gap or Vocabulary()
+        if outputs and gap is None:
             inner = "" if pool else self.family.inner
             self.head = Head(net.config, outputs, pool or self.family.pool, inner)
         self.prefix: nn.Module | None = None  # (batch size) -> keys and values, see bench.past
-        self.facts: dict[str, str] = {}
+        self.prompt: nn.Module | None = None  # (batch size) -> (batch, length, width)
+        self.around: nn.Module | None = None  # (forward pass, batch) -> logits
+        self.facts: dict[str, Any] = {}
 
     @classmethod
-    def load(cls, weights: Weights, outputs: int, attention: str = "eager") -> "Backbone":
+    def load(
+        cls,
+        weights: Weights,
+        outputs: int,
+        attention: str = "eager",
+        words: Sequence[int] | None = None,
+    ) -> "Backbone":
         """The model with its pretrained weights in float32; it writes where `outputs` is 0.
 
-        `attention`: transformers' name of the kernel. On a CPU the plain one is the fastest: the
-        backward pass of the fused one takes longer than the rest of a short batch.
+        `words`: token ids that may fill a gap, in the order of the outputs, none of them for the
+        whole vocabulary; None for a model that fills no gaps. `attention`: transformers' name of
+        the kernel. On a CPU the plain one is the fastest: the backward pass of the fused one takes
+        longer than the rest of a short batch.
         Raises ValueError where files are missing, incomplete, pickled or not the expected ones.
         """
         sha256, pool = verify(weights), pooling(weights)
         kind = family(weights.name, config(weights))
         attention = attention if kind.interface else "eager"
-        net = _pretrained(weights, kind, outputs, pool, attention)
-        unfuse(net)
-        model = cls(weights.name, net, outputs, pool)
+        gap = None
+        if words is None or not fills_gaps(weights):
+            net = _pretrained(weights, kind, outputs, pool, attention, words is not None)
+            unfuse(net)
+            gap = None if words is None else masked.fresh(weights.name, kind, net.config)
+        else:
+            whole = _pretrained(weights, kind, outputs, pool, attention, True, whole=True)
+            net, gap = masked.apart(weights.name, kind, whole)
+        if gap:
+            gap.choose(words or ())
+        model = cls(weights.name, net, outputs, pool, gap)
         model.facts = {"weights": weights.name, "weights_sha256": sha256}
         return model
 
     @classmethod
     def empty(
-        cls, weights: Weights, outputs: int, device: str = "meta", attention: str = "eager"
+        cls,
+        weights: Weights,
+        outputs: int,
+        device: str = "meta",
+        attention: str = "eager",
+        words: Sequence[int] | None = None,
     ) -> "Backbone":
         """The model from its configuration alone; on the meta device it takes no memory.
 
-        Elsewhere its weights are drawn as the family draws them, from torch's random state.
+        `words`: as `load` has them. Elsewhere its weights are drawn as the family draws them, from
+        torch's random state.
         """
         settings, pool = config(weights), pooling(weights)
         kind = family(weights.name, settings)
-        auto, options = _auto(weights.name, kind, outputs, pool)
+        gaps = words is not None
+        auto, options = _auto(weights.name, kind, outputs, pool, gaps)
         with torch.device(device):
             net = auto.from_config(
                 settings, dtype=torch.float32, attn_implementation=attention, **options
             )
             unfuse(net)
-            return cls(weights.name, net, outputs, pool)
+            gap = masked.fresh(weights.name, kind, settings) if gaps else None
+            if gap:
+                gap.choose(words or ())
+            return cls(weights.name, net, outputs, pool, gap)
 
     @property
     def stacks(self) -> list[nn.ModuleList]:
@@ -131,7 +168,12 @@ class Backbone(nn.Module):
     @property
     def writes(self) -> bool:
         """True where the model puts out text, token by token."""
-        return self.outputs == 0
+        return self.outputs == 0 and not isinstance(self.head, Gap)
+
+    @property
+    def word_embeddings(self) -> nn.Embedding:
+        """What the model reads tokens with."""
+        return self.net.get_input_embeddings()  # type: ignore[return-value]
 
     def sites(self, places: Sequence[str]) -> list[Site]:
         """Those places in every layer, layer by layer.
@@ -160,6 +202,15 @@ class Backbone(nn.Module):
             raise Unserved(f"the attention of {self.name!r} ({kind}) takes no past keys and values")
         return Site("prefix", self, "prefix")
 
+    def prompt_site(self) -> Site:
+        """Where a module that makes embeddings in front of the text is put.
+
+        Raises Unserved where the model writes.
+        """
+        if self.family.writes:
+            raise Unserved(f"a prompt serves encoders; {self.name!r} writes text")
+        return Site("prompt", self, "prompt")
+
     def output_site(self) -> Site | None:
         """Where a model that writes keeps its output map; None where the head is the task's own."""
         return Site("output", self.net, "lm_head") if self.writes else None
@@ -180,6 +231,10 @@ class Backbone(nn.Module):
         return [p for p in self.parameters() if p.requires_grad and id(p) not in head]
 
     def forward(self, batch: Batch) -> Tensor:
+        return self.plain(batch) if self.around is None else self.around(self.plain, batch)
+
+    def plain(self, batch: Batch) -> Tensor:
+        """The logits of one forward pass, with nothing around it."""
         if self.writes and self.family.writes == "seq2seq":
             return self._read_off(self._crossed(batch), batch)
         if self.family.writes == "causal":
@@ -211,15 +266,36 @@ class Backbone(nn.Module):
         return self._base.get_submodule(path)  # type: ignore[return-value]
 
     def _classified(self, batch: Batch) -> Tensor:
-        """Logits (batch, outputs) of an encoder."""
-        inputs: dict[str, Any] = {"input_ids": batch.ids}
-        if batch.kinds is not None:
-            inputs["token_type_ids"] = batch.kinds
-        prefix = self._prefix(batch)
+        """Logits (batch, outputs) of an encoder, or of its gaps.
+
+        A prompt takes the first positions; heads read the text behind it.
+        """
+        prefix, inputs, mask = self._prefix(batch), self._inputs(batch), batch.mask
         if prefix is not None:
             inputs["past_key_values"] = past.PastPrefix(prefix)
-        out = self.net(**inputs, attention_mask=self._mask(batch.mask, prefix))
-        return self._headed(out.last_hidden_state, out.get("pooler_output"), batch)
+        length = 0
+        if "inputs_embeds" in inputs:
+            length = inputs["inputs_embeds"].shape[1] - mask.shape[1]
+            mask = nn.functional.pad(mask, (length, 0), value=1)
+        out = self.net(**inputs, attention_mask=self._mask(mask, prefix))
+        hidden, pooled = out.last_hidden_state, out.get("pooler_output")
+        if length:
+            hidden = hidden[:, length:]
+            pooled = None if pooled is None else self.net.get_submodule("pooler")(hidden)
+        if isinstance(self.head, Gap):
+            gaps = hidden.flatten(0, 1)[batch.targets]
+            return self.head(gaps, self.word_embeddings.weight).float()
+        return self._headed(hidden, pooled, batch)
+
+    def _inputs(self, batch: Batch) -> dict[str, Any]:
+        """What an encoder reads: tokens, or their embeddings behind those of a prompt."""
+        kinds = {} if batch.kinds is None else {"token_type_ids": batch.kinds}
+        if self.prompt is None:
+            return {"input_ids": batch.ids, **kinds}
+        prompt = self.prompt(len(batch.ids))
+        told = {k: nn.functional.pad(v, (prompt.shape[1], 0)) for k, v in kinds.items()}
+        text = self.word_embeddings(batch.ids)
+        return {"inputs_embeds": torch.cat([prompt, text], dim=1), **told}
 
     def _causal(self, batch: Batch) -> Tensor:
         """Hidden states (batch, tokens, width) of a stack in which tokens see those before them.
@@ -282,8 +358,15 @@ class Backbone(nn.Module):
         return Site(place, layer.get_submodule(parent), attribute, index)
 
 
-def _auto(name: str, kind: Family, outputs: int, pool: str | None) -> tuple[Any, dict[str, bool]]:
-    """What transformers builds the model with: its class, and options."""
+def _auto(
+    name: str, kind: Family, outputs: int, pool: str | None, gaps: bool
+) -> tuple[Any, dict[str, bool]]:
+    """What transformers builds the model with: its class, and options.
+
+    `gaps`: as an encoder for a head that fills gaps, which needs no pooler.
+    """
+    if gaps:
+        return AutoModel, kind.options("")
     if not outputs:
         if not kind.writes:
             raise Unserved(f"model {name!r} writes no text: it is an encoder")
@@ -294,12 +377,23 @@ def _auto(name: str, kind: Family, outputs: int, pool: str | None) -> tuple[Any,
 
 
 def _pretrained(
-    weights: Weights, kind: Family, outputs: int, pool: str | None, attention: str
+    weights: Weights,
+    kind: Family,
+    outputs: int,
+    pool: str | None,
+    attention: str,
+    gaps: bool = False,
+    whole: bool = False,
 ) -> PreTrainedModel:
-    """The model in float32, every tensor read from safetensors."""
+    """The model in float32, every tensor read from safetensors.
+
+    `gaps`: without its pooler; `whole`: with the head that fills them.
+    """
     logging.set_verbosity_error()
     logging.disable_progress_bar()
-    auto, options = _auto(weights.name, kind, outputs, pool)
+    auto, options = _auto(weights.name, kind, outputs, pool, gaps)
+    if whole:
+        auto, options = AutoModelForMaskedLM, {}
     try:
         net, found = auto.from_pretrained(
             weights.location,

@@ -50,17 +50,18 @@ class Planless:
 
 
 @cache
-def account(method: Method, weights: Weights, outputs: int) -> Account:
+def account(method: Method, weights: Weights, outputs: int, gaps: bool = False) -> Account:
     """Counts the method on the meta device: no weights, no memory, exact integers.
 
-    Raises Unsuited or Unserved where the method cannot serve the model.
+    `gaps`: the outputs are words that fill a gap. Raises Unsuited or Unserved where the method
+    cannot serve the model.
     """
-    model = Backbone.empty(weights, outputs)
+    model = Backbone.empty(weights, outputs, words=range(outputs) if gaps else None)
     backbone = size(model.net.parameters())
     with torch.device("meta"):
         trained = method.prepare(model, Planless())  # type: ignore[arg-type]
     free(model, trained)
-    kind = model.family.writes if model.writes else ""
+    kind = "gaps" if gaps else model.family.writes if model.writes else ""
     step = fit(lambda batch: method.loss(model.train(), batch).backward(), kind)
     with torch.device("meta"):
         served = size(method.finalize(model))

@@ -1,7 +1,7 @@
 """Where each architecture keeps what methods edit. All layer names live in this table."""
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from transformers import PretrainedConfig
 
@@ -17,6 +17,16 @@ class Stack:
     places: dict[str, Paths]
 
 
+class Gap(NamedTuple):
+    """Where a masked language model keeps the head that fills gaps: paths from the model down."""
+
+    trunk: str
+    dense: str
+    norm: str
+    bias: str
+    activation: str  # the name transformers gives it; "": as the configuration says
+
+
 @dataclass(frozen=True)
 class Family:
     """One architecture."""
@@ -29,6 +39,7 @@ class Family:
     writes: Writes = ""  # how it writes text: in one stack, or in a decoder of its own
     trunk: str = ""  # path of the base model inside the language model
     gelu: str = "gelu"  # the variant that the family's own code uses
+    gap: Gap | None = None  # None: no masked language model is served
 
     def options(self, pool: str) -> dict[str, bool]:
         """What the base model is built with where the head reads `pool`."""
@@ -80,9 +91,17 @@ GPT2: dict[str, Paths] = {
     "attn_out": ("attn.resid_dropout",),  # after it: the residual sum
     "ffn_out": ("mlp.dropout",),
 }
+BERT_GAP = Gap(
+    trunk="bert",
+    dense="cls.predictions.transform.dense",
+    norm="cls.predictions.transform.LayerNorm",
+    bias="cls.predictions.bias",
+    activation="",
+)
+ROBERTA_GAP = Gap("roberta", "lm_head.dense", "lm_head.layer_norm", "lm_head.bias", "gelu")
 FAMILIES = {
-    "bert": Family(BERT, pool="pooler", pooler=True),
-    "roberta": Family(BERT, pool="first", inner="tanh", pooler=True),
+    "bert": Family(BERT, pool="pooler", pooler=True, gap=BERT_GAP),
+    "roberta": Family(BERT, pool="first", inner="tanh", pooler=True, gap=ROBERTA_GAP),
     "deberta-v2": Family(
         _encoder("query_proj", "key_proj", "value_proj"),
         pool="first",

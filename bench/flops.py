@@ -41,9 +41,11 @@ def _terms(shape: Shape) -> tuple[int, ...]:
 
 # Enough for the coefficients in use, and one to spare: (rows, tokens, written, targets).
 LENGTHS, SHORT = (8, 16, 24), (4, 8, 12)
+READ = [*(Shape(1, s, 0, 4) for s in LENGTHS), Shape(2, 8, 0, 4), Shape(1, 8, 0, 5)]
 PROBES = {
     "": [*(Shape(1, s) for s in LENGTHS), Shape(2, 8)],
-    "causal": [*(Shape(1, s, 0, 4) for s in LENGTHS), Shape(2, 8, 0, 4), Shape(1, 8, 0, 5)],
+    "gaps": READ,
+    "causal": READ,
     "seq2seq": [
         *(Shape(1, s, d, 4) for s in LENGTHS for d in SHORT),
         *(Shape(2, 8, 4, 4), Shape(1, 8, 4, 5)),
@@ -54,7 +56,8 @@ PROBES = {
 def fit(call: Callable[[Batch], object], kind: str) -> Flops:
     """The exact polynomial through counts at a few batch shapes.
 
-    `kind`: how the model writes text, "" for a head (see bench.families).
+    `kind`: how the model writes text (see bench.families), "gaps" where it fills gaps, "" for a
+    head.
     """
     probes = PROBES[kind]
     counts = [_count(call, shape) for shape in probes]

@@ -1,6 +1,7 @@
 """What reads a model's hidden states for a task."""
 
 import hashlib
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
@@ -8,7 +9,27 @@ from transformers import PretrainedConfig
 from transformers.activations import ACT2FN
 
 
-class Head(nn.Module):
+class Reader(nn.Module):
+    """What heads share."""
+
+    std: float  # of freshly drawn weights
+
+    def draw(self, seed: int) -> None:
+        """Draws the weights anew from N(0, initializer_range) and zeroes the biases."""
+        source = torch.Generator().manual_seed(seed)
+        for map in (m for m in self.modules() if isinstance(m, nn.Linear) and not m.weight.is_meta):
+            nn.init.normal_(map.weight, std=self.std, generator=source)
+            nn.init.zeros_(map.bias)
+
+    def digest(self) -> str:
+        """Twelve hex digits over the weights as they are now."""
+        digest = hashlib.sha256()
+        for tensor in self.state_dict().values():
+            digest.update(tensor.detach().cpu().contiguous().numpy().tobytes())
+        return digest.hexdigest()[:12]
+
+
+class Head(Reader):
     """The task's output layer, as the family's own classification model has it.
 
     `forward`: hidden states (batch, tokens, width), the pretrained pooler's output (batch, width)
@@ -32,20 +53,6 @@ class Head(nn.Module):
         self.out = nn.Linear(width, outputs)
         self.std = settings.initializer_range
 
-    def draw(self, seed: int) -> None:
-        """Draws the weights anew from N(0, initializer_range) and zeroes the biases."""
-        source = torch.Generator().manual_seed(seed)
-        for map in (m for m in self.modules() if isinstance(m, nn.Linear) and not m.weight.is_meta):
-            nn.init.normal_(map.weight, std=self.std, generator=source)
-            nn.init.zeros_(map.bias)
-
-    def digest(self) -> str:
-        """Twelve hex digits over the weights as they are now."""
-        digest = hashlib.sha256()
-        for tensor in self.state_dict().values():
-            digest.update(tensor.detach().cpu().contiguous().numpy().tobytes())
-        return digest.hexdigest()[:12]
-
     def forward(self, hidden: Tensor, pooled: Tensor | None, mask: Tensor) -> Tensor:
         x = pooled if self.pool == "pooler" and pooled is not None else self._pooled(hidden, mask)
         if hasattr(self, "dense"):
@@ -59,6 +66,46 @@ class Head(nn.Module):
         if self.pool == "last":
             return hidden[torch.arange(len(mask), device=mask.device), mask.sum(1) - 1]
         return hidden[:, 0]
+
+
+class Gap(Reader):
+    """The head of a masked language model, whose last map is that of the input embeddings.
+
+    `forward`: hidden states of gaps (gaps, width), embeddings (vocabulary, width) -> logits
+    (gaps, words). `words`: token ids that may fill a gap, in the order of the outputs; none of
+    them stands for the whole vocabulary. The bias that trains is that of the words alone.
+
+    Source: Devlin et al. 2019, arXiv:1810.04805, section 3.1; BertForMaskedLM and
+    RobertaForMaskedLM of transformers.
+    """
+
+    words: Tensor
+
+    def __init__(self, settings: PretrainedConfig, activation: str):
+        super().__init__()
+        width, self.std = settings.hidden_size, settings.initializer_range
+        self.dense = nn.Linear(width, width)
+        self.activation = ACT2FN[activation or settings.hidden_act]
+        self.norm = nn.LayerNorm(width, eps=settings.layer_norm_eps)
+        self.bias = nn.Parameter(torch.zeros(settings.vocab_size))
+        self.register_buffer("words", torch.zeros(0, dtype=torch.long), persistent=False)
+        self.pretrained = False
+
+    def choose(self, words: Sequence[int]) -> None:
+        """Keeps only those tokens as outputs."""
+        if words:
+            self.words = torch.tensor(words, device=self.bias.device)
+            self.bias = nn.Parameter(self.bias.detach()[self.words])
+
+    def draw(self, seed: int) -> None:
+        """Draws a head that was not pretrained."""
+        if not self.pretrained:
+            super().draw(seed)
+
+    def forward(self, gaps: Tensor, embeddings: Tensor) -> Tensor:
+        chosen = embeddings[self.words] if len(self.words) else embeddings
+        x = self.norm(self.activation(self.dense(gaps)))
+        return nn.functional.linear(x, chosen, self.bias)
 
 
 class Vocabulary(nn.Module):

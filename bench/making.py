@@ -10,7 +10,9 @@ from transformers import PreTrainedTokenizerBase
 from transformers.utils import logging
 
 from bench.backbone import Backbone
+from bench.heads import Gap
 from bench.made import MODEL
+from bench.masked import together
 from bench.text import tokenizer
 from bench.unfuse import fuse
 from bench.vocabulary import train_tokenizer
@@ -34,9 +36,13 @@ def drawn(weights: Weights, seed: int, attention: str) -> Backbone:
     return model
 
 
-def keep(model: Backbone, folder: Path) -> None:
-    """Writes the model in the layout of transformers, beside its tokenizer."""
+def keep(model: Backbone, tokens: PreTrainedTokenizerBase, folder: Path) -> None:
+    """Writes the model and its tokenizer in the layout of transformers."""
     logging.disable_progress_bar()
-    net: nn.Module = model.net.cpu()
+    net: nn.Module = model.cpu().net
     fuse(net)
+    if isinstance(model.head, Gap):
+        net = together(model.name, model.family, model.net, model.head)
     net.save_pretrained(folder / MODEL)  # type: ignore[operator]
+    if not (folder / MODEL / "tokenizer.json").exists():
+        tokens.save_pretrained(folder / MODEL)

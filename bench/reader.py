@@ -5,7 +5,9 @@ from collections.abc import Sequence
 from transformers import PretrainedConfig, PreTrainedTokenizerBase
 
 from bench.families import family
+from bench.hidden import Hidden
 from bench.pairs import Pairs
+from bench.prompts import Prompted, word_ids
 from bench.text import Encoded, Rows
 from tasks.base import Data, Row, Task
 
@@ -16,7 +18,7 @@ class Reader:
     def __init__(
         self, tokens: PreTrainedTokenizerBase, length: int, settings: PretrainedConfig, name: str
     ):
-        self.tokens, self.length = tokens, length
+        self.tokens, self.length, self.name = tokens, length, name
         self.writes = family(name, settings).writes
         # two stacks place tokens by their distances, and bear any number
         self.most = settings.max_position_embeddings if self.writes == "causal" else None
@@ -33,7 +35,20 @@ class Reader:
             **{name: self._rows(task, rows, self._length(new)) for name, rows in data.test.items()},
         }
 
+    def words(self, task: Task) -> tuple[int, ...] | None:
+        """The tokens that may fill a gap, none of them for all; None where there are no gaps.
+
+        Raises Unserved for a label word that is not one token.
+        """
+        if task.formulation == "prompt":
+            return word_ids(task.prompt.words, self.tokens, self.name)
+        return () if task.formulation == "masked" else None
+
     def _rows(self, task: Task, rows: Sequence[Row], length: int) -> Rows:
+        if task.formulation == "prompt":
+            return Prompted(rows, task.prompt.template, self.tokens, length)
+        if task.formulation == "masked":
+            return Hidden(rows, self.tokens, length)
         if task.formulation == "classification":
             return Encoded(rows, self.tokens, length)
         whole = task.formulation == "language"

@@ -10,6 +10,7 @@ import json
 import os
 import re
 import tomllib
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
@@ -20,7 +21,8 @@ from bench.registry import unknown
 if TYPE_CHECKING:
     from transformers import PretrainedConfig
 
-ABOUT = ("hub", "package", "folder", "made", "sha256", "pool")  # in models.toml, but no config
+# in models.toml, but no part of a configuration
+ABOUT = ("hub", "package", "folder", "made", "sha256", "pool", "gaps")
 POOLING = "1_Pooling/config.json"  # how sentence-transformers embeds, in its models' files
 
 
@@ -106,6 +108,32 @@ def pooling(weights: Weights) -> str | None:
     # sentence-transformers wrote the first form up to version 5
     mean = said.get("pooling_mode_mean_tokens") or said.get("pooling_mode") == "mean"
     return "mean" if mean else None
+
+
+def depth(weights: Weights) -> int:
+    """Layers of an encoder."""
+    return weights.known.get("num_hidden_layers") or config(weights).num_hidden_layers
+
+
+def fills_gaps(weights: Weights) -> bool:
+    """Whether the weights come with the head of a masked language model.
+
+    A directory's files say so; those of the hub are taken to have what their kind has.
+    """
+    if weights.known:
+        return weights.known.get("gaps", True)
+    if not weights.local:
+        return True
+    return any(name.startswith(("cls.predictions.", "lm_head.")) for name in _tensors(weights))
+
+
+def _tensors(weights: Weights) -> Iterable[str]:
+    """The names of the tensors in a directory."""
+    from safetensors import safe_open
+
+    for path in Path(weights.location).glob("*.safetensors"):
+        with safe_open(path, framework="numpy") as file:
+            yield from file.keys()
 
 
 def verify(weights: Weights) -> str:
