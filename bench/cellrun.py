@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from safetensors.torch import load_file
 
 from bench import device as devices
 from bench import spec
@@ -21,6 +22,7 @@ from bench.making import vocabulary
 from bench.predict import mean_loss, predict, write
 from bench.reader import Reader
 from bench.recipe import SELECTION, recipe
+from bench.record import WEIGHTS
 from bench.text import Shape, tokenizer
 from bench.train import Loop, Trace, train
 from bench.weights import config
@@ -50,7 +52,11 @@ class CellRun:
         made = job.weights.fresh and vocabulary(job.weights, self.data.train, folder)
         self.tokens = made or tokenizer(job.weights)
         reader = Reader(self.tokens, self.recipe.length, config(job.weights), job.weights.name)
+        self.words = reader.words(self.task)  # what may fill a gap, see bench.reader
         self.splits, self.writes = reader.splits(self.task, self.data), reader.writes
+        self.built_on, self.tuning = job.built_on, job.tuning
+        parents = job.cell.parents
+        self.made_by = [*parents[: len(parents) - len(job.built_on)]]
         self.checkpoint = Checkpoint(job.part / STATE, EVERY) if job.part else None
         self.generators: dict[str, torch.Generator] = {}
         self.trace = Trace()
@@ -58,28 +64,38 @@ class CellRun:
         self.eval_seconds = 0.0
         self.peak, self.energy = Peak(self.device), Energy(self.device)
 
+    def parents(self) -> list[dict[str, torch.Tensor]]:
+        """What each run that this one builds on has trained, by name."""
+        return [load_file(folder / WEIGHTS) for folder in self.built_on]
+
     def generator(self, purpose: str) -> torch.Generator:
         """A random stream of its own on the CPU."""
-        self.generators[purpose] = torch.Generator().manual_seed(derived(self.seed, purpose))
+        self.generators[purpose] = torch.Generator().manual_seed(self._stream(purpose))
         return self.generators[purpose]
 
     def train(self, model: Backbone, loss, *, idle: str = "still") -> None:
         """Gradient descent by the recipe; keeps the epoch that the recipe selects."""
-        seed = derived(self.seed, "train")
+        seed = self._stream("train")
         streams = (self.checkpoint, self.generators)
         loop = Loop(self.recipe, self.device, self.precision, seed, idle, self._told, *streams)
         split = {"last": None, "best": "selection", "dev": "test"}[self.recipe.select]
+        self._check_selection(split)
         score = split and (lambda: self._score(self.evaluate(model, split)))
         self.trace = train(model, loss, self.splits["train"], loop, score or None)
 
     def evaluate(self, model: Backbone, split: str) -> dict[str, float | None]:
         """The task's metrics on "selection", or on "test": every reported split.
 
-        A selection slice of texts is not written anew: its metric is the loss.
+        A selection slice of texts is not written anew: its metric is the loss. A trial of a search
+        sees the selection rows whatever is asked for.
         """
+        if split == "test" and self.recipe.report == "selection":
+            split = "selection"
+            self._check_selection(split)
         began = time.perf_counter()
         names = list(self.data.test) if split == "test" else [split]
-        lossy = self.task.formulation == "language" or (model.writes and split != "test")
+        modelling = self.task.formulation in ("language", "masked")
+        lossy = modelling or (model.writes and split != "test")
         answer = self._loss if lossy else self._write if model.writes else self._predict
         found: dict[str, Any] = {name: answer(model, self.splits[name]) for name in names}
         self.eval_seconds = time.perf_counter() - began
@@ -121,8 +137,10 @@ class CellRun:
             "steps": self.trace.steps,
             "train_loss": self.trace.loss if math.isfinite(self.trace.loss) else None,
             "data": self.data.facts,
+            **({"tuning": self.tuning} if self.tuning else {}),
             "protocol": self.task.protocol,
             "lacks": self.task.lacks(),
+            "made_by": self.made_by,
         }
 
     def _predict(self, model: Backbone, rows: Any) -> list[float]:
@@ -145,10 +163,21 @@ class CellRun:
         read = round(self._mean([self.splits[name].lengths for name in self.data.test]))
         if self.task.formulation == "classification":
             return read, Shape(1, read)
+        if self.words is not None:
+            return read, Shape(1, read, 0, 1)
         texts = [text for found in self.predictions.values() for text in found]
         coded = self.tokens(texts)["input_ids"] if texts else []
         new = round(sum(map(len, coded)) / len(coded)) + 1 if coded else read
         return read + new, Shape.of_row(read, new, self.writes)
+
+    def _stream(self, purpose: str) -> int:
+        """The seed of a stream that training draws from: another one for each order."""
+        return derived(self.seed, f"{purpose}{self.recipe.order or ''}")
+
+    def _check_selection(self, split: str | None) -> None:
+        """Raises ValueError where rows to select on are asked for and there are none."""
+        if split == "selection" and not len(self.splits["selection"]):
+            raise ValueError(f"expected rows to select on, got none: {self.task.name} keeps none")
 
     @staticmethod
     def _mean(lengths: list[np.ndarray]) -> float:

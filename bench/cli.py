@@ -84,18 +84,12 @@ def run(
     """Run a suite's cells that are not done yet, then print its table."""
     from rich.console import Console
 
-    from bench.execute import execute, processes
-    from bench.progress import show
+    from bench.rounds import finished
 
     console = Console(stderr=True)
     plan = _plan(suite, profile, methods, tasks, models, seeds, data, sets, store)
     console.print(plan.opening(force), markup=False, highlight=False, soft_wrap=True)
-    todo = plan.todo(force)
-    if todo:
-        workers = jobs or processes(len(todo))
-        with show([job.cell for job in todo], console) as display:
-            for record in execute(todo, plan.store, workers, display.tell):
-                display.end(record)
+    plan = finished(plan, force, jobs, console)
     print(plan.report("md"))
     if any(record.status != "ok" for record in plan.records()):
         raise typer.Exit(1)
@@ -132,18 +126,25 @@ def report(
     store: StoreDir = Path("results"),
     form: Annotated[str, typer.Option("--format", help="of md, tex, csv; comma-separated")] = "md",
     to: Annotated[Path | None, typer.Option(help="write files there, not to the screen")] = None,
+    baseline: Annotated[str, typer.Option(help="mark what differs significantly from it")] = "",
+    compare: Annotated[str, typer.Option(help="every method beside this one, tested")] = "",
 ) -> None:
     """Print or write the table of a suite, or of everything in the store."""
+    from bench.desk import View, everything
+
     forms = [_choice(Format, one, "format") for one in _words(form or "md")]
+    view = View(baseline, compare)
+    if compare:
+        _alone("--compare", baseline=baseline)
     if suite:
         plan = _plan(suite, profile, methods, tasks, models, seeds, data, sets, store)
-        name, texts = plan.name, {one: plan.report(one) for one in forms}
+        name, texts = plan.name, {one: plan.report(one, view) for one in forms}
     else:
         _nothing_narrows(methods=methods, tasks=tasks, models=models, seeds=seeds, set=sets)
-        from bench.desk import everything
         from bench.store import Store
 
-        name, texts = "report", {one: everything(Store(store), one) for one in forms}
+        name, texts = "report", {one: everything(Store(store), one, view) for one in forms}
+    name += "-compared" if compare else ""  # beside the table, not over it
     for one, text in texts.items():
         if to is None:
             print(text)

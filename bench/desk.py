@@ -2,11 +2,10 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, NamedTuple
 
-from bench import spec
 from bench.job import Job
-from bench.plan import Planned, chosen_tasks, jobs, plan
+from bench.plan import Planned, chosen_tasks, outline, plan
 from bench.record import Record
 from bench.store import Store
 from bench.suite import Request
@@ -15,31 +14,57 @@ from tasks.base import Task
 from tasks.sources import Source
 
 
+class View(NamedTuple):
+    """What a report sets its rows beside."""
+
+    baseline: str = ""  # the row that marks compare with
+    compare: str = ""  # the row that every other is compared with, in place of the table
+
+
+PLAIN = View()
+
+
 class Plan:
     """The cells of a request and what the store knows of them."""
 
     def __init__(self, request: Request, source: Source, store: Store):
         self.request, self.source, self.store = request, source, store
         self.name = request.suite.name
-        self.cells: list[Planned] = plan(jobs(request, source, store), store)
+        known = outline(request, source, store)
+        self.cells: list[Planned] = plan(known.jobs, store)
+        self.waiting = known.waiting  # a name for each cell whose settings trials have yet to tell
+
+    def again(self) -> "Plan":
+        """The same request with what the store knows by now."""
+        return Plan(self.request, self.source, self.store)
 
     def todo(self, force: bool) -> list[Job]:
         """What is to be run, parents first.
 
-        `force`: finished cells too. A parent is run where a cell that needs it is and it has not
-        been made: made again it would be the same.
+        `force`: finished rows too. A parent is run where a cell that needs it is and it has not
+        been made: made again it would be the same. So would a trial.
         """
-        asked = [p for p in self.cells if self._asked(p) and (force or p.todo)]
-        needed = {key for p in asked for key in p.job.cell.parents}
-        keys = {p.job.cell.key for p in asked}
-        keys |= {p.job.cell.key for p in self.cells if p.job.cell.key in needed and p.todo}
-        return [p.job for p in self.cells if p.job.cell.key in keys]
+        needed: set[str] = set()
+        found = []
+        for planned in reversed(self.cells):  # those that build on others first
+            job = planned.job
+            again = force and job.role == "row" and not job.lost
+            wanted = job.role != "parent" or job.cell.key in needed
+            if again or (planned.todo and wanted):
+                needed.update(job.cell.parents)
+                found.append(job)
+        return found[::-1]
 
     def opening(self, force: bool) -> str:
         """One line: how many cells, how many done, and which data."""
         count = "1 cell" if len(self.cells) == 1 else f"{len(self.cells)} cells"
         done = len(self.cells) - len(self.todo(force))
-        return f"{self.name}: {count}, {done} done; data: {self.source.describe()}"
+        return f"{self.name}: {count}, {done} done{self._waits()}; data: {self.source.describe()}"
+
+    def _waits(self) -> str:
+        count = len(self.waiting)
+        told = "1 cell waits" if count == 1 else f"{count} cells wait"
+        return f", {told} for the trials" if count else ""
 
     def rows(self) -> list[dict[str, Any]]:
         """A flat row a cell, in the order they run."""
@@ -66,41 +91,93 @@ class Plan:
         """A line a cell for a person, and the count."""
         lines = []
         for row in self.rows():
-            passes = f"{row['row_passes']} row passes" if row["row_passes"] else "cost unknown"
+            passes = {None: "cost unknown", 0: "evaluation only"}.get(
+                row["row_passes"], f"{row['row_passes']} row passes"
+            )
             cost = passes if row["seconds"] is None else f"{row['seconds']:.0f} s"
             lines.append(f"{row['key']}  {row['status']:7}  {row['cell']:45}  {cost}")
         return "\n".join([*lines, self.opening(force=False)])
 
     def records(self) -> list[Record]:
-        """What the store has of the asked cells, in their order and under the labels typed now."""
-        cells = [p.job.cell for p in self.cells if self._asked(p)]
-        found = ((cell, self.store.get(cell)) for cell in cells)
-        return [replace(record, cell=cell) for cell, record in found if record]
+        """What the store has of the rows' cells, in their order and under the labels typed now.
 
-    def report(self, form: str) -> str:
-        """The request's table as text. Raises ValueError where no cell has a record."""
+        Those that no trial has told how to run are there as failed.
+        """
+        return [
+            _as_planned(record, p.job)
+            for p in self.cells
+            if self._asked(p) and (record := p.done if p.job.lost else self.store.get(p.job.cell))
+        ]
+
+    def report(self, form: str, view: View = PLAIN) -> str:
+        """The request's table as text, marked against the suite's baseline if `view` has none.
+
+        Raises ValueError where no cell has a record, or for a row that there is not.
+        """
         records, asked = self.records(), chosen_tasks(self.request)
         if not records:
             raise ValueError(f"no records of suite {self.name!r} as asked in {self.store.root}")
-        labels = list(dict.fromkeys(p.job.cell.label for p in self.cells if self._asked(p)))
-        return _render(records, asked, self.request.suite.title, form, labels)
+        labels = self._labels()
+        usual = self.request.suite.baseline
+        if not view.baseline and usual in labels:
+            view = view._replace(baseline=usual)
+        made = _Material(records, asked, self.request.suite.title, labels, self.store)
+        return _render(made, form, view)
+
+    def _labels(self) -> list[str]:
+        """The rows, in the order they were asked for: one a method, though it was typed twice."""
+        labels = {*(p.job.cell.label for p in self.cells if self._asked(p)), *self.waiting}
+        return [name for name in dict.fromkeys(self.request.methods) if name in labels]
 
     def _asked(self, planned: Planned) -> bool:
-        """Whether the cell is of a task that was asked for, and no mere parent."""
-        names = {spec.parse(task)[0] for task in self.request.tasks}
-        return spec.parse(planned.job.cell.task)[0] in names
+        """Whether the cell is one of a row, and no mere parent or trial."""
+        return planned.job.role == "row"
 
 
-def everything(store: Store, form: str) -> str:
-    """The table of every record in the store but those of models that were made.
+def _as_planned(record: Record, job: Job) -> Record:
+    """The record under the label typed now, and with the search that this plan found it by."""
+    where = {name: value for name, value in record.where.items() if name != "tuning"}
+    if job.tuning:
+        where["tuning"] = job.tuning
+    return replace(record, cell=job.cell, where=where)
 
-    Raises ValueError where there is none, or one of a task that is not known.
+
+class _Material(NamedTuple):
+    """What a report is made of."""
+
+    records: Sequence[Record]
+    tasks: Sequence[Task]
+    title: str
+    methods: Sequence[str]  # labels, in the order of rows
+    store: Store
+
+    @property
+    def columns(self) -> list[Any]:
+        """A column a task."""
+        from reports.layout import Column
+
+        return [
+            Column(t.name, t.title, _shown(t, self.records), t.primary, t.spread, t.units)
+            for t in self.tasks
+        ]
+
+
+def everything(store: Store, form: str, view: View = PLAIN) -> str:
+    """The table of every record in the store but trials and those of models that were made.
+
+    Raises ValueError where there is none, or one of a task that is not known, or for a row that
+    there is not.
     """
-    records = [r for r in store.records() if _task(r).formulation != "language"]
+    records = [r for r in store.records() if _shown_at_all(r)]
     if not records:
         raise ValueError(f"no records in {store.root}")
     asked = {_task(record).name: _task(record) for record in records}
-    return _render(records, list(asked.values()), "All records", form, None)
+    return _render(_Material(records, [*asked.values()], "All records", [], store), form, view)
+
+
+def _shown_at_all(record: Record) -> bool:
+    makes = _task(record).formulation in ("language", "masked")
+    return not makes and "report=selection" not in record.cell.recipe
 
 
 def _task(record: Record) -> Task:
@@ -110,24 +187,42 @@ def _task(record: Record) -> Task:
         raise ValueError(f"record {record.cell.key}: {error}") from error
 
 
-def _render(
-    records: Sequence[Record],
-    asked: Sequence[Task],
-    title: str,
-    form: str,
-    methods: Sequence[str] | None,
-) -> str:
+def _render(made: _Material, form: str, view: View) -> str:
     from reports import render
-    from reports.layout import Column
+
+    shown = _comparisons(made, view.compare) if view.compare else _tables(made, view.baseline)
+    return {"md": render.markdown, "tex": render.latex, "csv": render.csv}[form](*shown)
+
+
+def _tables(made: _Material, baseline: str) -> list[Any]:
+    from reports.examples import Stored
     from reports.published import published
     from reports.tables import tables
 
-    columns = [
-        Column(t.name, t.title, _shown(t, records), t.primary, t.spread, t.units) for t in asked
-    ]
-    printed = [row for model in sorted({r.cell.model for r in records}) for row in published(model)]
-    made = tables(records, columns, title=title, methods=methods, published=printed)
-    return {"md": render.markdown, "tex": render.latex, "csv": render.csv}[form](*made)
+    models = sorted({record.cell.model for record in made.records})
+    return tables(
+        made.records,
+        made.columns,
+        title=made.title,
+        methods=made.methods,
+        published=[row for model in models for row in published(model)],
+        baseline=baseline,
+        answers=Stored(made.store),
+    )
+
+
+def _comparisons(made: _Material, method: str) -> list[Any]:
+    from reports.compare import comparisons
+    from reports.examples import Stored
+
+    return comparisons(
+        made.records,
+        made.columns,
+        title=made.title,
+        methods=made.methods,
+        baseline=method,
+        answers=Stored(made.store),
+    )
 
 
 def _shown(task: Task, records: Sequence[Record]) -> tuple[str, ...]:

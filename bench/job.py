@@ -2,10 +2,13 @@
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, Literal
 
 from bench.record import Cell
 from bench.weights import Weights
 from tasks.sources import Source
+
+Role = Literal["row", "trial", "parent"]
 
 
 @dataclass(frozen=True)
@@ -16,3 +19,7 @@ class Job:
     source: Source
     weights: Weights
     part: Path | None = None  # folder for what an unfinished run leaves; None: it leaves nothing
+    built_on: tuple[Path, ...] = ()  # folders of the runs that its method needs, in their order
+    tuning: dict[str, Any] | None = None  # how its settings were found, for the record
+    role: Role = "parent"  # in the plan: in a table, scored for a search, or for others to build on
+    lost: str = ""  # why it can have no result: no trial told its settings; it is never run

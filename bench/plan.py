@@ -1,24 +1,24 @@
 """A request becomes cells, in the order they are run, parents first. Needs no torch."""
 
-import dataclasses
 import math
-from collections.abc import Container, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
-from functools import cache
 from itertools import product
 from typing import Any
 
 from bench import spec
+from bench.agenda import failed
+from bench.cells import Cells, Ground, options
 from bench.job import Job
-from bench.made import CORPUS, model_of, pretraining
+from bench.made import CORPUS, SENTENCES, model_of, pretraining
+from bench.named import among
 from bench.recipe import AdamW
 from bench.record import Cell, Record
 from bench.registry import unknown
 from bench.store import Store
 from bench.suite import Request
-from bench.weights import Weights, find
-from methods import resolve
-from methods.base import Method
+from bench.weights import Weights, fills_gaps, find
+from methods import alias, method
 from tasks import task as tasks
 from tasks.base import Task
 from tasks.sources import Source
@@ -38,23 +38,40 @@ class Planned:
     @property
     def todo(self) -> bool:
         """Not run yet, or failed: failures are tried again, what is unsuited is not."""
-        return self.done is None or self.done.status == "failed"
+        return not self.job.lost and (self.done is None or self.done.status == "failed")
 
 
-def jobs(request: Request, source: Source, store: Store) -> list[Job]:
-    """Every cell of the request, task by task, and before them those that make their models.
+@dataclass(frozen=True)
+class Outline:
+    """What is known of a request before its trials have ended, or after."""
+
+    jobs: list[Job]  # trials and parents first
+    waiting: list[str]  # a name for each cell whose settings the trials have yet to tell
+
+
+def outline(request: Request, source: Source, store: Store) -> Outline:
+    """The cells of the request, task by task, and before them those that they build on.
 
     A model without files is made once for each evaluated task, from a corpus without its rows.
+    A row whose settings are searched for has no cells before its trials are in the store.
     Raises ValueError for the first name, option or value that is wrong.
     """
     models = [find(model) for model in request.models]
     _check_sets(request, models)
+    _check_variants(request)
     planner = _Planner(request, source, store)
     found: dict[str, Job] = {}
     for weights, task in product(models, request.tasks):
         for job in planner.jobs(weights, task):
-            found.setdefault(job.cell.key, job)
-    return list(found.values())
+            first = found.setdefault(job.cell.key, job)
+            if job.role == "row" and first.role != "row":  # and its label, not that of a parent
+                found[job.cell.key] = job
+    return Outline(list(found.values()), planner.waiting)
+
+
+def jobs(request: Request, source: Source, store: Store) -> list[Job]:
+    """The cells of the request that are known, parents first; see `outline`."""
+    return outline(request, source, store).jobs
 
 
 def plan(jobs: Iterable[Job], store: Store) -> list[Planned]:
@@ -63,7 +80,7 @@ def plan(jobs: Iterable[Job], store: Store) -> list[Planned]:
     times = ((record.cell, _seconds(record)) for record in records.values())
     seconds = {_like(cell): took for cell, took in times if took is not None}
     return [
-        Planned(job, records.get(job.cell.key), _row_passes(job.cell), seconds.get(_like(job.cell)))
+        Planned(job, _done(job, records), _row_passes(job), seconds.get(_like(job.cell)))
         for job in jobs
     ]
 
@@ -78,98 +95,103 @@ class _Planner:
 
     def __init__(self, request: Request, source: Source, store: Store):
         self.request, self.source, self.store = request, source, store
-        self.stamp = cache(lambda text: spec.build(tasks, text).stamp(source))
+        self.ground = Ground(request, source, store)
+        self.stamp = self.ground.stamp
+        self.waiting: list[str] = []
 
     def jobs(self, weights: Weights, task: str) -> Iterator[Job]:
         """The cells of one task, and before them the one that makes the model, if it has none."""
         parents: tuple[str, ...] = ()
-        if weights.fresh:
-            made = self._parent(weights, task)
+        evaluated = _evaluated(self.request, task)
+        if corpus := _made_from(weights, evaluated):
+            made = self._parent(weights, evaluated, corpus)
             yield Job(made, self.source, weights, self.store.part(made))
             parents = (made.key,)
             weights = model_of(made, self.store, weights)
-        for seed, method in product(self.request.seeds, self.request.methods):
-            cell = replace(self._cell(method, task, weights.name, seed), parents=parents)
-            yield Job(cell, self.source, weights, self.store.part(cell))
+        yield from self._rows(Cells(self.ground, weights, task, parents))
 
-    def _cell(self, method: str, task: str, model: str, seed: int) -> Cell:
-        settings, sets = self.request.settings(method, task, model), self.request.sets
-        name, typed = spec.parse(task)
-        chosen = _method(method, model, settings.method_options)
-        asked = spec.text(
-            spec.construct(
-                tasks[name], {**settings.options, **typed, **_among(_options(tasks[name]), sets)}
-            )
-        )
-        recipe = settings.recipe | _among(_options(AdamW), sets)
-        return Cell(
-            method=spec.text(chosen),
-            task=asked,
-            model=model,
-            recipe=spec.text(spec.construct(AdamW, recipe)),
-            seed=seed,
-            data=self.stamp(asked),
-            version=f"{chosen.version}.{tasks[name].version}",
-            label=method,
-        )
+    def _rows(self, cells: Cells) -> Iterator[Job]:
+        """Trials, then each row that they leave no question about, after what it builds on."""
+        for name in self.request.methods:
+            yield from cells.trials(name)
+        for seed, name in product(self.request.seeds, self.request.methods):
+            if cells.waits(name):
+                self.waiting.append(name)
+                continue
+            *below, row = cells.jobs(name, seed)
+            yield from below
+            yield replace(row, role="row")
 
-    def _parent(self, weights: Weights, task: str) -> Cell:
-        """What makes the model for `task`: rows of that task are for its evaluation alone."""
+    def _parent(self, weights: Weights, evaluated: Task, corpus: str) -> Cell:
+        """What makes the model from a `corpus`: rows of the task are for its evaluation alone."""
         sets = {
             k.removeprefix(PRETRAIN): v
             for k, v in self.request.sets.items()
             if k.startswith(PRETRAIN)
         }
         settings = self.request.profile.pretrain
-        evaluated = tasks[spec.parse(task)[0]]
-        options = {**settings.options, **_among(_options(tasks[CORPUS]), sets)}
-        corpus = spec.construct(tasks[CORPUS], options)
+        chosen = {**settings.options, **among(options(tasks[corpus]), sets)}
+        task = spec.construct(tasks[corpus], chosen)
         if kept := evaluated.formulation == "generation":
-            corpus = replace(corpus, without=_with(corpus.without or (), evaluated.name))
-        recipe = {**settings.recipe, **_among(_options(AdamW), sets)}
-        made = pretraining(weights, corpus, self.stamp(spec.text(corpus)), recipe)
+            task = replace(task, without=_with(task.without or (), evaluated.name))
+        recipe = {**settings.recipe, **among(options(AdamW), sets)}
+        made = pretraining(weights, task, self.stamp(spec.text(task)), recipe)
         return replace(made, label=f"pretraining for {evaluated.name}") if kept else made
+
+
+def _evaluated(request: Request, task: str) -> Task:
+    """The task with what the profile and the request say of it, rules by method left out."""
+    stem, typed = spec.parse(task)
+    given = {**request.profile.options, **typed, **request.sets}
+    return spec.construct(tasks[stem], among(options(tasks[stem]), given))
+
+
+def _made_from(weights: Weights, evaluated: Task) -> str:
+    """The task whose rows make what the model lacks for `evaluated`; "" where it lacks nothing."""
+    if weights.fresh:
+        return CORPUS
+    return SENTENCES if evaluated.formulation == "prompt" and not fills_gaps(weights) else ""
 
 
 def _with(names: tuple[str, ...], name: str) -> tuple[str, ...]:
     return tuple(sorted({*names, name}))
 
 
-def _method(text: str, model: str, options: Mapping[str, Any]) -> Method:
-    """The method as it was typed, with options that give way to those typed with it."""
-    name, typed = spec.parse(text)
-    every = {option: spec.word(value) for option, value in options.items()} | typed
-    inside = ",".join(f"{option}={value}" for option, value in every.items())
-    return resolve(f"{name}[{inside}]" if inside else name, model)
-
-
-def _among(names: Container[str], sets: Mapping[str, str]) -> dict[str, str]:
-    return {name: value for name, value in sets.items() if name in names}
-
-
 def _check_sets(request: Request, models: Iterable[Weights]) -> None:
-    known = set(_options(AdamW)).union(*(_options(tasks[spec.parse(t)[0]]) for t in request.tasks))
-    if any(weights.fresh for weights in models):
-        known |= {PRETRAIN + name for name in (*_options(AdamW), *_options(tasks[CORPUS]))}
+    known = set(options(AdamW)).union(*(options(tasks[spec.parse(t)[0]]) for t in request.tasks))
+    asked = [_evaluated(request, task) for task in request.tasks]
+    for corpus in filter(None, (_made_from(weights, t) for weights in models for t in asked)):
+        known |= {PRETRAIN + name for name in (*options(AdamW), *options(tasks[corpus]))}
     for name in request.sets:
         if name not in known:
             raise unknown("setting", name, known)
 
 
-def _options(cls: type) -> list[str]:
-    return [field.name for field in dataclasses.fields(cls)]
+def _check_variants(request: Request) -> None:
+    taken = {*method.names(), *alias.names()} & request.suite.variants.keys()
+    for name in sorted(taken):
+        raise ValueError(f"variant {name!r} has the name of a method; call it something else")
 
 
-def _row_passes(cell: Cell) -> int | None:
-    _, recipe = spec.parse(cell.recipe)
+def _done(job: Job, records: Mapping[str, Record]) -> Record | None:
+    """The record of the job's cell; one made up here where there can be none."""
+    return failed(job, job.lost) if job.lost else records.get(job.cell.key)
+
+
+def _row_passes(job: Job) -> int | None:
+    """None where unknown; 0 where other runs have trained."""
+    if job.built_on:
+        return 0
+    _, recipe = spec.parse(job.cell.recipe)
+    times = float(recipe["times"])
     if recipe["steps"] != "none":
-        return int(recipe["steps"]) * int(recipe["batch"])
-    name, options = spec.parse(cell.task)
-    cap = options.get("rows", "none")
+        return round(times * int(recipe["steps"]) * int(recipe["batch"]))
+    name, chosen = spec.parse(job.cell.task)
+    cap = chosen.get("rows", "none")
     most = [] if cap == "none" else [int(cap)]
-    if not cell.data.startswith("sample"):
+    if not job.cell.data.startswith("sample"):
         most += [count for split, count in tasks[name].official.items() if split == "train"]
-    return math.ceil(min(most) * float(recipe["epochs"])) if most else None
+    return math.ceil(times * min(most) * float(recipe["epochs"])) if most else None
 
 
 def _like(cell: Cell) -> tuple[Any, ...]:

@@ -22,6 +22,7 @@ class AdamW:
     batch: int = 64  # rows a step
     epochs: float = 20
     steps: int | None = None  # in place of epochs
+    times: float = 1.0  # of either: 2 trains twice as long
     warmup: float = 0.06  # fraction of the steps
     warmup_steps: int | None = None  # in place of the fraction
     decay: float = 0.1  # decoupled weight decay
@@ -34,10 +35,12 @@ class AdamW:
     length: int = 128  # most tokens a row
     dropout: float | None = None  # of the backbone; none: as its configuration says
     select: Literal["last", "best", "dev"] = "last"  # which epoch's weights are reported
+    report: Literal["test", "selection"] = "test"  # a trial of a search is scored on selection rows
+    order: int = 0  # of rows, dropout and routing; head, modules and rows stay the same
     precision: Literal["auto", "fp32", "bf16"] = "auto"
 
     def __post_init__(self) -> None:
-        for name in ("lr", "batch", "epochs", "length", "eps"):
+        for name in ("lr", "batch", "epochs", "times", "length", "eps"):
             if getattr(self, name) <= 0:
                 raise ValueError(f"expected {name} above 0, got {getattr(self, name)}")
         if self.clip is not None and self.clip <= 0:
@@ -46,8 +49,9 @@ class AdamW:
             raise ValueError(
                 f"expected warmup_steps of at least 0 or none, got {self.warmup_steps}"
             )
-        if self.decay < 0:
-            raise ValueError(f"expected decay of at least 0, got {self.decay}")
+        for name in ("decay", "order"):
+            if getattr(self, name) < 0:
+                raise ValueError(f"expected {name} of at least 0, got {getattr(self, name)}")
         if self.steps is not None and self.steps <= 0:
             raise ValueError(f"expected steps above 0 or none, got {self.steps}")
         for name in ("warmup", "smoothing", "beta1", "beta2"):

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 SCHEMA = 1
+WEIGHTS = "weights.safetensors"  # beside the record: what trained
 
 Status = Literal["ok", "skipped", "failed"]
 

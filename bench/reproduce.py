@@ -4,21 +4,21 @@ import hashlib
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import replace
 from pathlib import Path
 
 import torch
 
 from bench import spec
 from bench.job import Job
-from bench.made import MODEL
-from bench.record import Record
+from bench.made import MODEL, placed
+from bench.record import WEIGHTS, Cell, Record
 from bench.run import attempt
 from bench.weights import Weights, find
+from methods import resolve
 from tasks import task
 from tasks.sources import Source
 
-FILES = ("weights.safetensors", "predictions.jsonl", "model/model.safetensors")
+FILES = (WEIGHTS, "predictions.jsonl", "model/model.safetensors")
 CIRCUMSTANCES = ("device", "precision", "versions", "weights_sha256", "head_init")
 
 
@@ -32,7 +32,9 @@ def again(path: Path, source: Source, model: str = "") -> list[str]:
     folder = path if path.is_dir() else path.parent
     record = _finished(folder / "record.json")
     _same_rows(record, source)
-    job = Job(record.cell, source, _same_model(record, model, folder.parent))
+    maker, needed = _parents(record.cell, folder.parent)
+    weights = _same_model(record, model, maker)
+    job = Job(record.cell, source, weights, built_on=needed)
     with tempfile.TemporaryDirectory() as place, _threads(record.where["threads"]):
         fresh = attempt(job, Path(place))
         lines = _metrics(record, fresh) + [
@@ -60,15 +62,23 @@ def _same_rows(record: Record, source: Source) -> None:
         raise ValueError(f"expected the rows {record.cell.data!r} of the record, got {stamp!r}")
 
 
-def _same_model(record: Record, model: str, store: Path) -> Weights:
+def _parents(cell: Cell, store: Path) -> tuple[Path | None, tuple[Path, ...]]:
+    """The folder of the run that made the model, if one did, and those of the runs needed."""
+    folders = [store / key for key in cell.parents]
+    needs = len(resolve(cell.method, cell.model).needs())
+    makers, needed = folders[: len(folders) - needs], folders[len(folders) - needs :]
+    for folder in (folder for folder in needed if not (folder / WEIGHTS).is_file()):
+        raise ValueError(f"expected the run {folder.name} beside the record, which builds on it")
+    return (makers[0] if makers else None), tuple(needed)
+
+
+def _same_model(record: Record, model: str, maker: Path | None) -> Weights:
     if "@" in record.cell.model and not model:
         raise ValueError(f"expected the directory of the model {record.cell.model!r}, got none")
     weights = find(model or record.cell.model)
     if weights.name != record.cell.model:
         raise ValueError(f"expected the model {record.cell.model!r}, got {weights.name!r}")
-    if weights.fresh and record.cell.parents:
-        return _made(weights, store / record.cell.parents[0])
-    return weights
+    return _made(weights, maker) if maker else weights
 
 
 def _made(weights: Weights, parent: Path) -> Weights:
@@ -76,7 +86,7 @@ def _made(weights: Weights, parent: Path) -> Weights:
     if not (parent / MODEL).is_dir():
         expected = f"expected the model {weights.name!r} in the folder of its own run"
         raise ValueError(f"{expected}, got no {parent.name}/{MODEL} beside the record")
-    return replace(weights, location=str((parent / MODEL).resolve()))
+    return placed(parent, weights)
 
 
 @contextmanager

@@ -9,7 +9,11 @@ from bench import spec
 from bench.backbone import Backbone
 from bench.cost import Planless
 from bench.job import Job
-from bench.run import WEIGHTS
+from bench.reader import Reader
+from bench.recipe import recipe
+from bench.record import WEIGHTS
+from bench.text import tokenizer
+from bench.weights import config
 from methods import resolve
 from methods.base import Method
 from tasks import task as tasks
@@ -22,7 +26,9 @@ def restored(job: Job, folder: Path) -> tuple[Method, Backbone]:
     Raises ValueError where the files are not those of this cell.
     """
     method = resolve(job.cell.method, job.cell.model)
-    model = Backbone.load(job.weights, spec.build(tasks, job.cell.task).outputs)
+    task, tokens = spec.build(tasks, job.cell.task), tokenizer(job.weights)
+    reader = Reader(tokens, recipe(job.cell.recipe).length, config(job.weights), job.weights.name)
+    model = Backbone.load(job.weights, task.outputs, words=reader.words(task))
     method.prepare(model, Planless())  # type: ignore[arg-type]
     saved, own = load_file(folder / WEIGHTS), dict(model.named_parameters())
     for name, tensor in saved.items():

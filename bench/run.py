@@ -16,7 +16,7 @@ from bench.cost import account, free
 from bench.families import Unserved
 from bench.job import Job
 from bench.making import drawn, keep
-from bench.record import Record, Status
+from bench.record import WEIGHTS, Record, Status
 from bench.train import Diverged
 from bench.where import circumstances
 from methods import resolve
@@ -24,7 +24,6 @@ from methods.base import Unsuited
 from tasks import task as tasks
 
 EXPECTED = (Unsuited, Unserved, Diverged, MemoryError, torch.OutOfMemoryError)
-WEIGHTS = "weights.safetensors"
 REASON = 300  # characters of a reason, at most
 
 
@@ -50,8 +49,9 @@ def attempt(job: Job, folder: Path, tell: Tell = lambda **_: None) -> Record:
 
 
 def _run(job: Job, folder: Path, tell: Tell) -> Record:
-    method, outputs = resolve(job.cell.method, job.cell.model), _outputs(job)
-    counted = account(method, job.weights, outputs)  # an unsuited method needs no weights
+    method, task = resolve(job.cell.method, job.cell.model), spec.build(tasks, job.cell.task)
+    gaps = task.formulation in ("prompt", "masked")
+    counted = account(method, job.weights, task.outputs, gaps)  # an unsuited one needs no weights
     run = CellRun(job, folder, tell)
     model = _build(job, run)
     torch.manual_seed(derived(run.seed, "prepare"))
@@ -64,8 +64,8 @@ def _run(job: Job, folder: Path, tell: Tell) -> Record:
         metrics = method.measure(model, run)
     finally:  # what was predicted can be scored again
         _write_predictions(run, folder / "predictions.jsonl")
-    if job.weights.fresh:
-        keep(model, folder)
+    if job.weights.fresh or task.formulation == "masked":
+        keep(model, run.tokens, folder)
     cost = run.cost(counted) | {"checkpoint_bytes": (folder / WEIGHTS).stat().st_size}
     where = run.where() | model.facts
     return Record(job.cell, "ok", "", run.task.primary, metrics, cost, where)
@@ -85,17 +85,13 @@ def _reason(error: Exception, job: Job) -> str:
     return text if len(text) <= REASON else f"{text[:REASON]}..."
 
 
-def _outputs(job: Job) -> int:
-    return spec.build(tasks, job.cell.task).outputs
-
-
 def _build(job: Job, run: CellRun) -> Backbone:
     """The pretrained model with a freshly drawn head, whose digest it notes."""
     attention = "sdpa" if run.device.type == "cuda" else "eager"
     if job.weights.fresh:
         model = drawn(job.weights, derived(run.seed, "weights"), attention)
     else:
-        model = Backbone.load(job.weights, run.task.outputs, attention)
+        model = Backbone.load(job.weights, run.task.outputs, attention, run.words)
     model.head.draw(derived(run.seed, "head"))
     model.facts["head_init"] = model.head.digest()
     model.smoothing = run.recipe.smoothing

@@ -91,7 +91,8 @@ class _Descent:
         self.model, self.loss, self.data, self.loop = model, loss, data, loop
         recipe = loop.recipe
         per_epoch = math.ceil(len(data) / recipe.batch)
-        self.total = recipe.steps or max(1, math.ceil(recipe.epochs * per_epoch))
+        total = recipe.steps or recipe.epochs * per_epoch
+        self.total = max(1, math.ceil(recipe.times * total))
         self.parameters = [p for p in model.parameters() if p.requires_grad]
         self.optimizer, self.schedule = _optimizer(self.parameters, recipe, self.total)
         self.source, self.trace = np.random.default_rng(loop.seed), Trace()

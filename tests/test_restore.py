@@ -11,8 +11,9 @@ from bench import spec
 from bench.job import Job
 from bench.plan import jobs
 from bench.predict import write
+from bench.record import WEIGHTS
 from bench.restore import restored
-from bench.run import WEIGHTS, attempt
+from bench.run import attempt
 from bench.store import Store
 from bench.suite import load, request
 from bench.text import tokenizer
