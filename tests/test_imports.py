@@ -9,7 +9,10 @@ ROOT = Path(__file__).parents[1]
 OURS = ("bench", "methods", "tasks", "reports")
 HEAVY = {"torch", "transformers", "datasets", "tokenizers", "safetensors", "peft", "evaluate"}
 BOTTOM = ("registry", "record", "store", "spec", "suite", "recipe", "weights")
-LATER = ("plan", "cells", "named", "tune", "job", "desk", "listing", "cli", "progress", "execute", "where", "__main__")
+LATER = (
+    *("plan", "cells", "named", "tune", "rounds", "job", "desk", "listing", "cli", "progress"),
+    *("execute", "where", "__main__"),
+)
 LOW = {f"bench.{name}" for name in BOTTOM}
 SIDE = (
     *("backbone", "families", "unfuse", "heads", "masked", "past", "device", "cache"),

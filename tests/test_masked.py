@@ -63,7 +63,7 @@ def test_chosen_words_are_columns_of_all_logits(kind):
 
 @pytest.mark.parametrize("kind", SERVED)
 def test_a_model_put_together_loads_as_transformers_saved_it(kind, tmp_path):
-    model, plain = gapped(kind)
+    model, _ = gapped(kind)
     with torch.no_grad():
         for parameter in model.parameters():
             parameter.add_(0.1)

@@ -193,6 +193,52 @@ def test_suite_file_that_is_no_text_is_named(tmp_path):
     assert refused(str(tmp_path / "own.toml")).startswith("suite own.toml: 'utf-8' codec")
 
 
+LIKE = """
+name = "own"
+title = "Own"
+methods = ["lora"]
+tasks = ["rte"]
+[profiles.paper]
+like = "glue"
+models = ["roberta-large"]
+recipe = { lr = 1.0 }
+rules = [{ method = "lora", recipe = { epochs = 7 } }]
+"""
+
+
+def test_profile_like_another_goes_on_top_of_it(write):
+    own, base = load(write(LIKE)).profiles["paper"], load("glue").profiles["paper"]
+    assert own.rules[:-1] == base.rules and own.rules[-1].method == "lora"
+    assert own.recipe == {**base.recipe, "lr": 1.0} and own.recipe["select"] == "best"
+    assert (own.models, own.seeds) == (["roberta-large"], base.seeds)
+    settings = request(load(write(LIKE)), "paper").settings("lora", "rte", "roberta-large")
+    assert settings.recipe == {"select": "best", "lr": 5e-4, "batch": 64, "epochs": 7}
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        (LIKE.replace('"glue"', '"glu"'), "no suite named 'glu'; did you mean 'glue'?"),
+        (SMALL.replace('models = ["minilm"]', ""), "profiles.quick: expected models, got none"),
+    ],
+)
+def test_profile_like_nothing_is_refused(write, text, told):
+    assert told in refused(write(text))
+
+
+def test_suite_like_itself_is_refused(write):
+    path = write(LIKE)
+    write(LIKE.replace("glue", path))
+    assert refused(path).endswith(f"is like itself: {path} <- {path}")
+
+
+def test_suite_like_one_without_the_profile_is_refused(write, tmp_path):
+    base = tmp_path / "base.toml"
+    base.write_text(SMALL, encoding="utf-8")
+    told = refused(write(LIKE.replace("glue", str(base))))
+    assert told.startswith("no profile of suite") and "'paper'; valid: quick" in told
+
+
 def test_missing_suite_file_comes_with_the_names_there_are(tmp_path):
     assert refused("no/such.toml").startswith("no suite file 'no/such.toml'; valid names: ")
     (tmp_path / "folder.toml").mkdir()

@@ -95,10 +95,20 @@ def test_gradient_is_clipped_by_the_norm_of_all_it_has(clip, gradient):
 
 
 @pytest.mark.parametrize(
-    ("epochs", "steps", "expected"), [(1, None, 12), (2, 5, 5), (1, 30, 30), (1.5, None, 18)]
+    ("epochs", "steps", "times", "expected"),
+    [
+        (1, None, 1, 12),
+        (2, 5, 1, 5),
+        (1, 30, 1, 30),
+        (1.5, None, 1, 18),
+        (1, None, 2, 24),
+        (9, 5, 2, 10),
+    ],
 )
-def test_steps_stand_in_place_of_epochs(epochs, steps, expected):
-    recipe = replace(PLAIN, epochs=epochs, steps=steps)
+def test_steps_stand_in_place_of_epochs_and_either_may_be_multiplied(
+    epochs, steps, times, expected
+):
+    recipe = replace(PLAIN, epochs=epochs, steps=steps, times=times)
     trace = train(Plain(), total, Toy(192), loop(recipe))
     assert trace.steps == sum(trace.shapes.values()) == expected
 
