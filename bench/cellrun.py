@@ -1,6 +1,7 @@
 """A cell under way: what the hooks of its method are given."""
 
 import hashlib
+import json
 import math
 import time
 from collections.abc import Callable
@@ -61,7 +62,7 @@ class CellRun:
         self.generators: dict[str, torch.Generator] = {}
         self.trace = Trace()
         self.predictions: dict[str, list[Any]] = {}
-        self.eval_seconds = 0.0
+        self.eval_seconds = 0.0  # since they were last set to zero
         self.peak, self.energy = Peak(self.device), Energy(self.device)
 
     def parents(self) -> list[dict[str, torch.Tensor]]:
@@ -98,7 +99,7 @@ class CellRun:
         lossy = modelling or (model.writes and split != "test")
         answer = self._loss if lossy else self._write if model.writes else self._predict
         found: dict[str, Any] = {name: answer(model, self.splits[name]) for name in names}
-        self.eval_seconds = time.perf_counter() - began
+        self.eval_seconds += time.perf_counter() - began
         if lossy:
             return {"loss": sum(found.values()) / len(found)}
         expected = {name: self.splits[name].labels for name in names}
@@ -122,6 +123,7 @@ class CellRun:
             "peak_memory_bytes": self.peak.read(),
             "energy_joules": self.energy.joules(),
             "energy_source": self.energy.source,
+            **self._spent_before(),
         }
 
     def where(self) -> dict[str, Any]:
@@ -142,6 +144,15 @@ class CellRun:
             "lacks": self.task.lacks(),
             "made_by": self.made_by,
         }
+
+    def _spent_before(self) -> dict[str, float]:
+        """What the training of the runs that this one builds on has cost, all together."""
+        costs = [
+            json.loads((folder / "record.json").read_text(encoding="utf-8"))["cost"]
+            for folder in self.built_on
+        ]
+        names = ("train_flops", "train_seconds") if costs else ()
+        return {f"needed_{name}": sum(cost[name] for cost in costs) for name in names}
 
     def _predict(self, model: Backbone, rows: Any) -> list[float]:
         return predict(model, rows, self.device, self.precision)

@@ -60,6 +60,7 @@ def _run(job: Job, folder: Path, tell: Tell) -> Record:
     method.fit(model, run)
     _save(model, folder / WEIGHTS)
     method.finalize(model)
+    run.eval_seconds = 0.0  # what the selection took is not asked for
     try:
         metrics = method.measure(model, run)
     finally:  # what was predicted can be scored again
