@@ -34,10 +34,14 @@ def tiny_folder(tmp_path_factory) -> Path:
 
 @pytest.fixture
 def bench(monkeypatch, capsys, tmp_path):
-    """Runs the command line in an empty directory: exit code, output, complaints."""
-    from bench import cli
+    """Runs the command line in an empty directory: exit code, output, complaints.
+
+    On one core as far as it knows, so that later tests have one thread too.
+    """
+    from bench import cli, execute
 
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(execute, "_cores", lambda: 1)
 
     def run(*words: str) -> tuple[int, str, str]:
         monkeypatch.setattr(sys, "argv", ["bench", *words])

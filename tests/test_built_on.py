@@ -7,7 +7,7 @@ import pytest
 
 SUITE = ("--suite", "ablation-merging", "--data", "sample", "--tasks", "sst2", "--seeds", "0,1")
 SMALL = ("--set", "rows=40", "--set", "dev_rows=30", "--set", "epochs=1", "--jobs", "1")
-ROWS = "adamix-adapter,random routing,fixed module,logit ensemble"
+ROWS = "adamix-adapter,random routing,fixed module"
 
 
 @pytest.fixture
@@ -28,7 +28,7 @@ def test_one_trained_run_serves_every_way_of_inference(ablation):
     found, out = ablation()
     for seed in (0, 1):
         trained = found["adamix-adapter", seed]
-        for row in ("random routing", "fixed module", "logit ensemble"):
+        for row in ("random routing", "fixed module"):
             record = found[row, seed]
             assert len(record["cell"]["parents"]) == 1 and record["where"]["made_by"] == []
             assert record["cell"]["recipe"] == trained["cell"]["recipe"]
@@ -47,11 +47,11 @@ def test_one_trained_run_serves_every_way_of_inference(ablation):
 def test_a_run_built_on_another_is_reproduced_beside_it_and_not_without(
     ablation, bench, tiny_folder, tmp_path
 ):
-    ablation("adamix-adapter,logit ensemble")
+    ablation("adamix-adapter,fixed module")
     child = next(
         path.parent
         for path in tmp_path.glob("results/*/record.json")
-        if json.loads(path.read_text())["cell"]["label"] == "logit ensemble"
+        if json.loads(path.read_text())["cell"]["label"] == "fixed module"
     )
     words = ("reproduce", str(child), "--data", "sample", "--model", str(tiny_folder))
     assert bench(*words)[:2] == (0, "identical: metrics, predictions and weights\n")
@@ -63,11 +63,9 @@ def test_a_run_built_on_another_is_reproduced_beside_it_and_not_without(
 
 
 def test_comparison_of_rows_says_what_could_have_been_seen(ablation, bench, tiny_folder):
-    ablation("adamix-adapter,random routing,logit ensemble")
-    words = ("report", *SUITE, *SMALL[:-2], "--models", str(tiny_folder), "--methods")
-    code, out, _ = bench(
-        *words, "adamix-adapter,random routing,logit ensemble", "--compare", "adamix-adapter"
-    )
-    assert code == 0 and "random routing" in out and "logit ensemble" in out
-    code, _, complaint = bench(*words, ROWS, "--compare", "adamix-adaptor")
+    ablation()
+    words = ("report", *SUITE, *SMALL[:-2], "--models", str(tiny_folder), "--methods", ROWS)
+    code, out, _ = bench(*words, "--compare", "adamix-adapter")
+    assert code == 0 and "random routing" in out and "smallest detectable" in out
+    code, _, complaint = bench(*words, "--compare", "adamix-adaptor")
     assert code == 2 and "did you mean 'adamix-adapter'" in complaint

@@ -79,7 +79,7 @@ def flat(text: str) -> list[dict]:
         ([*PLAN, "more"], "Got unexpected extra argument"),
         (["plan"], "Missing option '--suite'"),
         (["plan", "--suite", "glu"], "no suite named 'glu'; did you mean 'glue'?"),
-        (["plan", "--suite", "no.toml"], "no suite file 'no.toml'; valid names: glue"),
+        (["plan", "--suite", "no.toml"], "no suite file 'no.toml'; valid names: ablation-budget"),
         (["plan", "--suite", "bad.toml"], "no task named 'ret'; did you mean 'rte'?"),
         (["plan", "--suite", "broken.toml"], "suite broken.toml: "),
         (["plan", "--suite", "glue", "--data", "smaple"], "data: expected auto, hub, sample or an"),

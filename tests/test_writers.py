@@ -52,7 +52,7 @@ def pairs(family: str, rows=ROWS, length: int = 30, whole: bool = False) -> Pair
 
 
 def ready(text: str, family: str, run=None):
-    """The method, a model it is prepared on, and what trains; skips what has nothing to train."""
+    """The method, a model it is prepared on, and what trains; skips what does not serve it."""
     model = writer(family)
     chosen = resolve(text, f"tiny-{family}")
     try:
@@ -61,6 +61,10 @@ def ready(text: str, family: str, run=None):
         assert (text, family) == ("bitfit", "t5")
         assert "has none" in str(error)
         pytest.skip("T5 has no bias vectors")
+    except Unserved as error:
+        assert text == "prompt"
+        assert "a prompt serves encoders" in str(error)
+        pytest.skip("a prompt serves encoders")
 
 
 def output(model, family: str) -> torch.Tensor:

@@ -120,7 +120,7 @@ class ToyRun:
 
     def _met(self, need, model):
         run, model = copy.copy(self), copy.deepcopy(model)
-        method = resolve(need.method, model.name)
+        method = resolve(need.method, "")
         run.recipe, run.losses = replace(self.recipe, **need.recipe), []
         prepared(method, model, run)
         method.fit(model, run)
