@@ -30,7 +30,7 @@ HEADS = (
 ABOUT = (
     "Difference: the method minus {}, the mean over the seeds that both have, in the unit of "
     "tables. 95 % interval: studentised bootstrap over seeds, within tasks for the average, or "
-    "Student's below five seeds of one task; from two seeds on.",
+    "Student's below nine seeds of one task; from two seeds on.",
     "p over seeds: by Student's paired t (t) or the permutation of signs, of the average over "
     "pairs of task and seed; it is about another draw of the seeds. p over rows: by McNemar's "
     "exact test or the paired bootstrap; it is about other rows for these very runs and says "

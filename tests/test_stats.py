@@ -50,9 +50,9 @@ def test_stats_do_not_depend_on_the_order(values, random):
 
 
 def test_interval_is_repeatable_and_holds_the_mean():
-    tasks = [[0.81, 0.83, 0.79, 0.84, 0.80], [0.5, 0.52, 0.49, 0.55, 0.51]]
+    tasks = [[0.81, 0.83, 0.79, 0.84, 0.80], [0.5, 0.52, 0.49, 0.55, 0.51], [0.7, 0.72, 0.68, 0.71]]
     low, high = interval(tasks)
-    assert low < np.mean(tasks) < high
+    assert low < np.mean([np.mean(task) for task in tasks]) < high
     assert interval(tasks) == (low, high)
     assert interval(tasks, seed=1) != (low, high)
 
@@ -71,7 +71,7 @@ def test_interval_moves_and_scales_with_the_scores():
 
 
 def test_interval_reaches_further_to_the_side_of_the_long_tail():
-    values = [0.0, 0.1, 0.1, 0.2, 0.2, 0.3, 1.6]
+    values = [0.0, 0.0, 0.1, 0.1, 0.1, 0.2, 0.2, 0.3, 0.3, 1.6]
     low, high = interval([values])
     assert high - np.mean(values) > np.mean(values) - low
 
