@@ -5,25 +5,16 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
 from torch import Tensor, nn
-from transformers import (
-    AutoModel,
-    AutoModelForCausalLM,
-    AutoModelForMaskedLM,
-    AutoModelForSeq2SeqLM,
-    PreTrainedModel,
-)
-from transformers.utils import logging
+from transformers import PreTrainedModel
 
 from bench import masked, past
-from bench.families import Family, Unserved, family
+from bench.families import Unserved, family
 from bench.heads import Gap, Head, Vocabulary
+from bench.pretrained import auto, pretrained
 from bench.text import Batch
 from bench.unfuse import unfuse
-from bench.weights import Weights, complaint, config, fills_gaps, pooling, verify
-
-AUTO = {"": AutoModel, "causal": AutoModelForCausalLM, "seq2seq": AutoModelForSeq2SeqLM}
+from bench.weights import Weights, config, fills_gaps, pooling, verify
 
 
 @dataclass(frozen=True)
@@ -93,16 +84,17 @@ class Backbone(nn.Module):
         sha256, pool = verify(weights), pooling(weights)
         kind = family(weights.name, config(weights))
         attention = attention if kind.interface else "eager"
+        gaps = words is not None
+        whole = gaps and fills_gaps(weights)
+        net = pretrained(weights, kind, outputs, pool, attention, gaps, whole)
         gap = None
-        if words is None or not fills_gaps(weights):
-            net = _pretrained(weights, kind, outputs, pool, attention, words is not None)
-            unfuse(net)
-            gap = None if words is None else masked.fresh(weights.name, kind, net.config)
-        else:
-            whole = _pretrained(weights, kind, outputs, pool, attention, True, whole=True)
-            net, gap = masked.apart(weights.name, kind, whole)
+        if whole:
+            net, gap = masked.apart(weights.name, kind, net)
+        elif gaps:
+            gap = masked.fresh(weights.name, kind, net.config)
         if gap:
             gap.choose(words or ())
+        unfuse(net)
         model = cls(weights.name, net, outputs, pool, gap)
         model.facts = {"weights": weights.name, "weights_sha256": sha256}
         return model
@@ -124,9 +116,9 @@ class Backbone(nn.Module):
         settings, pool = config(weights), pooling(weights)
         kind = family(weights.name, settings)
         gaps = words is not None
-        auto, options = _auto(weights.name, kind, outputs, pool, gaps)
+        build, options = auto(weights.name, kind, outputs, pool, gaps)
         with torch.device(device):
-            net = auto.from_config(
+            net = build.from_config(
                 settings, dtype=torch.float32, attn_implementation=attention, **options
             )
             unfuse(net)
@@ -356,62 +348,3 @@ class Backbone(nn.Module):
     def _site(layer: nn.Module, path: str, place: str, index: int) -> Site:
         parent, _, attribute = path.rpartition(".")
         return Site(place, layer.get_submodule(parent), attribute, index)
-
-
-def _auto(
-    name: str, kind: Family, outputs: int, pool: str | None, gaps: bool
-) -> tuple[Any, dict[str, bool]]:
-    """What transformers builds the model with: its class, and options.
-
-    `gaps`: as an encoder for a head that fills gaps, which needs no pooler.
-    """
-    if gaps:
-        return AutoModel, kind.options("")
-    if not outputs:
-        if not kind.writes:
-            raise Unserved(f"model {name!r} writes no text: it is an encoder")
-        return AUTO[kind.writes], {}
-    if not kind.pool:
-        raise Unserved(f"model {name!r} writes text; it has no head for classes")
-    return AutoModel, kind.options("mean" if pool else kind.pool)
-
-
-def _pretrained(
-    weights: Weights,
-    kind: Family,
-    outputs: int,
-    pool: str | None,
-    attention: str,
-    gaps: bool = False,
-    whole: bool = False,
-) -> PreTrainedModel:
-    """The model in float32, every tensor read from safetensors.
-
-    `gaps`: without its pooler; `whole`: with the head that fills them.
-    """
-    logging.set_verbosity_error()
-    logging.disable_progress_bar()
-    auto, options = _auto(weights.name, kind, outputs, pool, gaps)
-    if whole:
-        auto, options = AutoModelForMaskedLM, {}
-    try:
-        net, found = auto.from_pretrained(
-            weights.location,
-            dtype=torch.float32,
-            use_safetensors=True,
-            trust_remote_code=False,
-            output_loading_info=True,
-            ignore_mismatched_sizes=True,  # refused below, in one line
-            attn_implementation=attention,
-            **options,
-        )
-    except (OSError, SafetensorError) as error:
-        why = complaint(error, weights)
-        raise ValueError(f"no safetensors weights for model {weights.name!r}: {why}") from error
-    if missing := sorted(found["missing_keys"]):
-        raise ValueError(
-            f"weights of {weights.name!r} lack {len(missing)} tensors: {missing[0]}, ..."
-        )
-    if wrong := sorted(found["mismatched_keys"]):
-        raise ValueError(f"weights of {weights.name!r} do not fit its config: {wrong[0][0]}, ...")
-    return net

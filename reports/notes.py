@@ -19,6 +19,10 @@ SOURCES = {
     "hub": "Data: the Hugging Face hub",
 }
 CAPS = {"rows": "trained on at most {:,} rows", "dev_rows": "scored on at most {:,} dev rows"}
+DRAWS = {
+    "lm-bff": "{} training rows of every class (LM-BFF)",
+    "list": "{} training rows in total (as LiST)",
+}
 PROTOCOLS = {
     "e2e-metrics": "the official scorer of E2E",
     "lora": "the scorers of LoRA and AdaMix (GenerationEval): lower-cased, punctuation set apart, "
@@ -50,7 +54,7 @@ def circumstances(placed: Sequence[tuple[Place, Record]], benchmark: str = "GLUE
     """
     present = [place for place, _ in placed]
     footnotes, data = [], partial(_data, benchmark)
-    for speaks in (data, _partial, _caps, _tuning, _selection, _model, _decoding, _protocol):
+    for speaks in (data, _partial, _few, _caps, _tuning, _selection, _model, _decoding, _protocol):
         said: dict[str, list[Place]] = {}
         for place, record in placed:
             for sentence in speaks(record):
@@ -128,6 +132,15 @@ def _data(benchmark: str, record: Record) -> list[str]:
 
 def _partial(record: Record) -> list[str]:
     return [f"Partial data: {sentence}" for sentence in _of(record, "partial", list)]
+
+
+def _few(record: Record) -> list[str]:
+    """How few-shot rows were drawn, and how they were put."""
+    draw, k = _of(record, "draw", str), _of(record, "k", int)
+    if draw not in DRAWS:
+        return []
+    put = "as prompts" if _options(record).get("form") == "prompt" else "to a head"
+    return [f"Few-shot: {DRAWS[draw].format(k)}, other rows for each seed; put {put}"]
 
 
 def _caps(record: Record) -> list[str]:

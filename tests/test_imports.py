@@ -15,7 +15,7 @@ LATER = (
 )
 LOW = {f"bench.{name}" for name in BOTTOM}
 SIDE = (
-    *("backbone", "families", "unfuse", "heads", "masked", "past", "device", "cache"),
+    *("backbone", "pretrained", "families", "unfuse", "heads", "masked", "past", "device", "cache"),
     *("text", "pairs", "prompts", "hidden"),
 )
 MODEL = {f"bench.{name}" for name in (*SIDE, "steppers", "vocabulary", "checkpoint")}

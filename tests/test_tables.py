@@ -519,3 +519,18 @@ def test_marks_say_nothing_of_a_place_without_a_score():
     records = [*against(a=0.1), lost(cell("b"), "NaN")]
     footnotes = one(records, baseline="lora").footnotes
     assert not any(footnote.startswith("Not compared") for footnote in footnotes)
+
+
+@pytest.mark.parametrize(
+    ("draw", "k", "form", "told"),
+    [
+        ("lm-bff", 16, "prompt", "16 training rows of every class (LM-BFF)"),
+        ("list", 30, "head", "30 training rows in total (as LiST)"),
+    ],
+)
+def test_few_shot_rows_are_told_with_their_number_and_how_they_are_put(draw, k, form, told):
+    data = {"draw": draw, "k": k}
+    cells = [replace(cell("lora", "sst2", s), task=f"sst2[form={form}]") for s in (13, 21)]
+    (table,) = tables([scored(one, 0.6, data=data) for one in cells], [SST2], title="T")
+    put = {"prompt": "as prompts", "head": "to a head"}[form]
+    assert f"Few-shot: {told}, other rows for each seed; put {put}." in table.footnotes
