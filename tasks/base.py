@@ -51,8 +51,9 @@ class Decoding:
 class Data:
     """A task's rows for one seed.
 
-    `selection` is cut from the official training split and never overlaps `train`;
-    `test` holds the reported split(s), by name.
+    `selection` is cut from the official training split and never overlaps `train`, or is what the
+    publisher of few-shot rows set aside; empty where a protocol has none. `test` holds the reported
+    split(s), by name.
     """
 
     train: list[Row]
