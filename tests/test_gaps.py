@@ -1,8 +1,10 @@
 """Few-shot cells, from plan to record: a head is made once, then every method fills gaps."""
 
 import json
+import shutil
 
 import pytest
+from transformers import AutoConfig, AutoModelForMaskedLM
 
 from bench.plan import jobs
 from bench.store import Store
@@ -12,16 +14,16 @@ from tasks.sources import Source
 SMALL = (
     *("--suite", "few-shot", "--data", "sample", "--tasks", "few-sst2", "--seeds", "1"),
     *("--set", "steps=2", "--set", "words=bad+good", "--set", "dev_rows=20"),
-    *("--set", "pretrain.steps=3", "--set", "pretrain.rows=60", "--set", "pretrain.dev_rows=20"),
     *("--jobs", "1", "--methods", "head,adapter[width=4]"),
 )
+MADE = ("--set", "pretrain.steps=3", "--set", "pretrain.rows=60", "--set", "pretrain.dev_rows=20")
 SAMPLE = Source("sample")
 
 
 @pytest.fixture
 def run(bench, tiny_folder, tmp_path):
     def again(*more: str):
-        return bench("run", "--models", str(tiny_folder), *SMALL, *more)
+        return bench("run", "--models", str(tiny_folder), *SMALL, *MADE, *more)
 
     return again
 
@@ -60,6 +62,19 @@ def test_a_word_that_is_not_one_token_skips_the_cells_and_says_so(run, tmp_path)
     record = records(tmp_path)["head"]
     assert record["status"] == "skipped"
     assert "label words of one token" in record["reason"]
+
+
+def test_a_model_with_the_head_fills_gaps_with_its_own(bench, tiny_folder, tmp_path):
+    folder = shutil.copytree(tiny_folder, tmp_path / "masked")
+    whole = AutoModelForMaskedLM.from_config(AutoConfig.from_pretrained(folder))
+    whole.save_pretrained(folder)
+    code, _, _ = bench("run", "--models", str(folder), *SMALL)
+    assert code == 0
+    found = records(tmp_path)
+    assert "pretraining" not in found
+    assert found["head"]["cell"]["parents"] == []
+    sizes = {record["cost"]["head_params"] for record in found.values()}
+    assert sizes == {16 * 16 + 16 + 2 * 16 + 2}
 
 
 def planned(*, model="minilm", sets=None):
