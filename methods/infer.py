@@ -8,12 +8,13 @@ from typing import Literal
 
 from methods import method, resolve
 from methods.adamix import AdaMix
-from methods.base import Method, Need, Unsuited
+from methods.base import Need, Unsuited
+from methods.trained import OnRuns, put
 
 
 @method("infer", source="Wang et al. 2022, arXiv:2205.12410, section 3.5 and table 7")
 @dataclass(frozen=True)
-class Infer(Method):
+class Infer(OnRuns):
     """What the run of method `of` has trained, served as one or as several of its networks.
 
     A network is a choice of one expert in every mixture. `by`:
@@ -44,16 +45,6 @@ class Infer(Method):
         if not 0 <= self.expert < inner.experts:
             raise ValueError(f"expected expert from 0 to {inner.experts - 1}, got {self.expert}")
 
-    @property
-    def inner(self) -> Method:
-        """The method of the run that it builds on."""
-        return resolve(self.of, "")
-
-    @property
-    def starts_identical(self) -> bool:  # type: ignore[override]
-        """As the inner method does."""
-        return self.inner.starts_identical
-
     def needs(self):
         return (Need(self.of),)
 
@@ -73,8 +64,6 @@ class Infer(Method):
         return trained
 
     def fit(self, model, run):
-        from methods.trained import put
-
         (trained,) = run.parents()
         put(model, trained)
 

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from methods import method, resolve
-from methods.base import Method, Need
+from methods.base import Need
+from methods.trained import OnRuns, check, put
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
 
 @method("soup", source="Wortsman et al. 2022, arXiv:2203.05482, uniform soup")
 @dataclass(frozen=True)
-class Soup(Method):
+class Soup(OnRuns):
     """The mean of what `count` runs of the method `of` have trained, the head included.
 
     The runs start from the same head and modules and see the same rows; they differ in the order of
@@ -34,16 +35,6 @@ class Soup(Method):
         if resolve(self.of, "").needs():
             raise ValueError(f"expected a method that trains, got of={self.of}")
 
-    @property
-    def inner(self) -> Method:
-        """The method of the runs that it builds on."""
-        return resolve(self.of, "")
-
-    @property
-    def starts_identical(self) -> bool:  # type: ignore[override]
-        """As the inner method does."""
-        return self.inner.starts_identical
-
     def needs(self):
         return tuple(Need(self.of, {"order": order}) for order in range(self.count))
 
@@ -51,8 +42,6 @@ class Soup(Method):
         return self.inner.prepare(model, run)
 
     def fit(self, model, run):
-        from methods.trained import put
-
         put(model, uniform(run.parents()))
 
     def finalize(self, model):
@@ -65,8 +54,6 @@ def uniform(runs: Sequence[Mapping[str, Tensor]]) -> dict[str, Tensor]:
     Raises ValueError naming the first tensor that not all of them have in the same shape.
     """
     from torch import stack
-
-    from methods.trained import check
 
     for other in runs[1:]:
         check(other, runs[0], "the first one")

@@ -5,10 +5,29 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
+from methods import resolve
+from methods.base import Method
+
 if TYPE_CHECKING:
     from torch import Tensor
 
     from bench.backbone import Backbone
+
+
+class OnRuns(Method):
+    """Builds on finished runs of the method `of`, and trains nothing itself."""
+
+    of: str
+
+    @property
+    def inner(self) -> Method:
+        """The method of the runs that it builds on."""
+        return resolve(self.of, "")
+
+    @property
+    def starts_identical(self) -> bool:  # type: ignore[override]
+        """As the inner method does."""
+        return self.inner.starts_identical
 
 
 def put(model: Backbone, tensors: Mapping[str, Tensor]) -> None:
