@@ -11,7 +11,7 @@ from transformers import PreTrainedModel
 from bench import masked, past
 from bench.families import Unserved, family
 from bench.heads import Gap, Head, Vocabulary
-from bench.pretrained import auto, pretrained
+from bench.pretrained import auto, pretrained, whole
 from bench.text import Batch
 from bench.unfuse import unfuse
 from bench.weights import Weights, config, fills_gaps, pooling, verify
@@ -84,16 +84,13 @@ class Backbone(nn.Module):
         sha256, pool = verify(weights), pooling(weights)
         kind = family(weights.name, config(weights))
         attention = attention if kind.interface else "eager"
-        gaps = words is not None
-        whole = gaps and fills_gaps(weights)
-        net = pretrained(weights, kind, outputs, pool, attention, gaps, whole)
-        gap = None
-        if whole:
-            net, gap = masked.apart(weights.name, kind, net)
-        elif gaps:
-            gap = masked.fresh(weights.name, kind, net.config)
-        if gap:
-            gap.choose(words or ())
+        brings = words is not None and fills_gaps(weights)
+        how = whole() if brings else auto(weights.name, kind, outputs, pool, words is not None)
+        net, gap = pretrained(weights, *how, attention), None
+        if brings:
+            net, gap = masked.apart(weights.name, kind, net, words or ())
+        elif words is not None:
+            gap = masked.fresh(weights.name, kind, net.config, words)
         unfuse(net)
         model = cls(weights.name, net, outputs, pool, gap)
         model.facts = {"weights": weights.name, "weights_sha256": sha256}
@@ -115,16 +112,15 @@ class Backbone(nn.Module):
         """
         settings, pool = config(weights), pooling(weights)
         kind = family(weights.name, settings)
-        gaps = words is not None
-        build, options = auto(weights.name, kind, outputs, pool, gaps)
+        build, options = auto(weights.name, kind, outputs, pool, words is not None)
         with torch.device(device):
             net = build.from_config(
                 settings, dtype=torch.float32, attn_implementation=attention, **options
             )
             unfuse(net)
-            gap = masked.fresh(weights.name, kind, settings) if gaps else None
-            if gap:
-                gap.choose(words or ())
+            gap = None
+            if words is not None:
+                gap = masked.fresh(weights.name, kind, settings, words)
             return cls(weights.name, net, outputs, pool, gap)
 
     @property

@@ -17,7 +17,7 @@ class Stack:
     places: dict[str, Paths]
 
 
-class Gap(NamedTuple):
+class GapPaths(NamedTuple):
     """Where a masked language model keeps the head that fills gaps: paths from the model down."""
 
     trunk: str
@@ -39,7 +39,7 @@ class Family:
     writes: Writes = ""  # how it writes text: in one stack, or in a decoder of its own
     trunk: str = ""  # path of the base model inside the language model
     gelu: str = "gelu"  # the variant that the family's own code uses
-    gap: Gap | None = None  # None: no masked language model is served
+    gap: GapPaths | None = None  # None: no masked language model is served
 
     def options(self, pool: str) -> dict[str, bool]:
         """What the base model is built with where the head reads `pool`."""
@@ -91,14 +91,14 @@ GPT2: dict[str, Paths] = {
     "attn_out": ("attn.resid_dropout",),  # after it: the residual sum
     "ffn_out": ("mlp.dropout",),
 }
-BERT_GAP = Gap(
+BERT_GAP = GapPaths(
     trunk="bert",
     dense="cls.predictions.transform.dense",
     norm="cls.predictions.transform.LayerNorm",
     bias="cls.predictions.bias",
     activation="",
 )
-ROBERTA_GAP = Gap("roberta", "lm_head.dense", "lm_head.layer_norm", "lm_head.bias", "gelu")
+ROBERTA_GAP = GapPaths("roberta", "lm_head.dense", "lm_head.layer_norm", "lm_head.bias", "gelu")
 FAMILIES = {
     "bert": Family(BERT, pool="pooler", pooler=True, gap=BERT_GAP),
     "roberta": Family(BERT, pool="first", inner="tanh", pooler=True, gap=ROBERTA_GAP),

@@ -37,26 +37,19 @@ def auto(
     return AutoModel, kind.options("mean" if pool else kind.pool)
 
 
-def pretrained(
-    weights: Weights,
-    kind: Family,
-    outputs: int,
-    pool: str | None,
-    attention: str,
-    gaps: bool = False,
-    whole: bool = False,
-) -> PreTrainedModel:
-    """The model in float32, every tensor read from safetensors.
+def whole() -> tuple[Any, dict[str, bool]]:
+    """What transformers builds an encoder with that brings its head for gaps."""
+    return AutoModelForMaskedLM, {}
 
-    `gaps`: without its pooler; `whole`: with the head that fills them.
-    """
+
+def pretrained(
+    weights: Weights, build: Any, options: dict[str, bool], attention: str
+) -> PreTrainedModel:
+    """The model in float32, every tensor read from safetensors; `build`, `options`: as above."""
     logging.set_verbosity_error()
     logging.disable_progress_bar()
-    kind_of, options = auto(weights.name, kind, outputs, pool, gaps)
-    if whole:
-        kind_of, options = AutoModelForMaskedLM, {}
     try:
-        net, found = kind_of.from_pretrained(
+        net, found = build.from_pretrained(
             weights.location,
             dtype=torch.float32,
             use_safetensors=True,
