@@ -56,8 +56,7 @@ class CellRun:
         self.words = reader.words(self.task)  # what may fill a gap, see bench.reader
         self.splits, self.writes = reader.splits(self.task, self.data), reader.writes
         self.built_on, self.tuning = job.built_on, job.tuning
-        parents = job.cell.parents
-        self.made_by = [*parents[: len(parents) - len(job.built_on)]]
+        self.made_by = [*job.made_by]
         self.checkpoint = Checkpoint(job.part / STATE, EVERY) if job.part else None
         self.generators: dict[str, torch.Generator] = {}
         self.trace = Trace()

@@ -130,17 +130,18 @@ def report(
     compare: Annotated[str, typer.Option(help="every method beside this one, tested")] = "",
 ) -> None:
     """Print or write the table of a suite, or of everything in the store."""
+    from bench import typed
     from bench.desk import View, everything
 
-    forms = [_choice(Format, one, "format") for one in _words(form or "md")]
+    forms = [typed.choice(Format, one, "format") for one in typed.words(form or "md")]
     view = View(baseline, compare)
     if compare:
-        _alone("--compare", baseline=baseline)
+        typed.alone("--compare", baseline=baseline)
     if suite:
         plan = _plan(suite, profile, methods, tasks, models, seeds, data, sets, store)
         name, texts = plan.name, {one: plan.report(one, view) for one in forms}
     else:
-        _nothing_narrows(methods=methods, tasks=tasks, models=models, seeds=seeds, set=sets)
+        typed.nothing_narrows(methods=methods, tasks=tasks, models=models, seeds=seeds, set=sets)
         from bench.store import Store
 
         name, texts = "report", {one: everything(Store(store), one, view) for one in forms}
@@ -175,9 +176,10 @@ def params(
     as_json: Json = False,
 ) -> None:
     """Count parameters and FLOPs from a model's configuration alone, without weights."""
+    from bench import typed
     from bench.counting import counts, shown
 
-    rows = counts(model, _texts(methods), outputs, length)
+    rows = counts(model, typed.texts(methods), outputs, length)
     print(_json(rows) if as_json else shown(rows))
 
 
@@ -194,12 +196,13 @@ def pretrain(
     """Make a small model, its tokenizer included, of text files or of the tasks' rows."""
     from rich.console import Console
 
+    from bench import typed
     from bench.made import MODEL
     from bench.pretrain import Asked, below, finished, hand_over, told
     from bench.store import Store
 
     source, files = below(texts) if texts else (_source(data), ())
-    asked = Asked(model, dict(_pair(text) for text in sets), seed, source, files)
+    asked = Asked(model, dict(typed.pair(text) for text in sets), seed, source, files)
     console, place = Console(stderr=True), Store(store)
     record = finished(asked.job(place), place, console)
     folder = place.folder(record.cell) / MODEL
@@ -230,9 +233,10 @@ def score(
 ) -> None:
     """Score texts against references: two files, or a record's own."""
     from bench import score as scores
+    from bench import typed
 
     if record is not None:
-        _alone("--record", task=task, hypotheses=hypotheses, references=references)
+        typed.alone("--record", task=task, hypotheses=hypotheses, references=references)
         row = scores.of_record(record, protocol, update)
     elif task and hypotheses and references:
         if update:
@@ -281,17 +285,18 @@ def main() -> None:
 
 def _plan(suite, profile, methods, tasks, models, seeds, data, sets, store) -> Any:
     from bench import suite as suites
+    from bench import typed
     from bench.desk import Plan
     from bench.store import Store
 
     request = suites.request(
         suites.load(suite),
         profile,
-        methods=_texts(methods),
-        tasks=_texts(tasks),
-        models=_texts(models),
-        seeds=[_number(word) for word in _words(seeds)],
-        sets=dict(_pair(text) for text in sets),
+        methods=typed.texts(methods),
+        tasks=typed.texts(tasks),
+        models=typed.texts(models),
+        seeds=[typed.seed(word) for word in typed.words(seeds)],
+        sets=dict(typed.pair(text) for text in sets),
     )
     return Plan(request, _source(data), Store(store))
 
@@ -302,53 +307,5 @@ def _source(data: str) -> Any:
     return resolve(data, os.environ)
 
 
-def _nothing_narrows(**options: Any) -> None:
-    for option in (option for option, value in options.items() if value):
-        raise ValueError(f"expected --suite beside --{option}, which narrows one; got none")
-
-
-def _alone(option: str, **others: Any) -> None:
-    for name in (name for name, value in others.items() if value):
-        raise ValueError(f"expected {option} or --{name}, got both")
-
-
 def _json(rows: list[dict[str, Any]]) -> str:
     return json.dumps(rows, indent=1)
-
-
-def _texts(text: str) -> list[str]:
-    from bench.spec import split
-
-    return _some(split(text), text)
-
-
-def _words(text: str) -> list[str]:
-    return _some([word.strip() for word in text.split(",") if word.strip()], text)
-
-
-def _some(words: list[str], text: str) -> list[str]:
-    """The words; none only where nothing was typed, for then the suite says which."""
-    if text and not words:
-        raise ValueError(f"expected words separated by commas, got {text!r}")
-    return words
-
-
-def _number(word: str) -> int:
-    if not word.isdecimal():
-        raise ValueError(f"expected seeds such as 0,1,2, got {word!r}")
-    return int(word)
-
-
-def _pair(text: str) -> tuple[str, str]:
-    key, equals, value = text.partition("=")
-    if not equals or not key or not value:
-        raise ValueError(f"expected --set key=value, got {text!r}")
-    return key.strip(), value.strip()
-
-
-def _choice(kind: type[Format], word: str, what: str) -> Format:
-    from bench.registry import unknown
-
-    if word not in list(kind):
-        raise unknown(what, word, [one.value for one in kind])
-    return kind(word)

@@ -23,3 +23,8 @@ class Job:
     tuning: dict[str, Any] | None = None  # how its settings were found, for the record
     role: Role = "parent"  # in the plan: in a table, scored for a search, or for others to build on
     lost: str = ""  # why it can have no result: no trial told its settings; it is never run
+
+    @property
+    def made_by(self) -> tuple[str, ...]:
+        """The key of the cell that made the model, if one did: it stands before the runs needed."""
+        return self.cell.parents[: len(self.cell.parents) - len(self.built_on)]

@@ -11,7 +11,7 @@ HEAVY = {"torch", "transformers", "datasets", "tokenizers", "safetensors", "peft
 BOTTOM = ("registry", "record", "store", "spec", "suite", "recipe", "weights")
 LATER = (
     *("plan", "cells", "named", "tune", "rounds", "job", "desk", "listing", "cli", "progress"),
-    *("execute", "where", "__main__"),
+    *("execute", "where", "typed", "__main__"),
 )
 LOW = {f"bench.{name}" for name in BOTTOM}
 SIDE = (
