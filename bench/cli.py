@@ -84,13 +84,14 @@ def run(
     """Run a suite's cells that are not done yet, then print its table."""
     from rich.console import Console
 
+    from bench.reporting import of_plan, text
     from bench.rounds import finished
 
     console = Console(stderr=True)
     plan = _plan(suite, profile, methods, tasks, models, seeds, data, sets, store)
     console.print(plan.opening(force), markup=False, highlight=False, soft_wrap=True)
     plan = finished(plan, force, jobs, console)
-    print(plan.report("md"))
+    print(text(of_plan(plan), "md"))
     if any(record.status != "ok" for record in plan.records()):
         raise typer.Exit(1)
 
@@ -130,29 +131,26 @@ def report(
     compare: Annotated[str, typer.Option(help="every method beside this one, tested")] = "",
 ) -> None:
     """Print or write the table of a suite, or of everything in the store."""
-    from bench import typed
-    from bench.desk import View, everything
+    from bench import reporting, typed
 
     forms = [typed.choice(Format, one, "format") for one in typed.words(form or "md")]
-    view = View(baseline, compare)
+    view = reporting.View(baseline, compare)
     if compare:
         typed.alone("--compare", baseline=baseline)
     if suite:
         plan = _plan(suite, profile, methods, tasks, models, seeds, data, sets, store)
-        name, texts = plan.name, {one: plan.report(one, view) for one in forms}
+        made = reporting.of_plan(plan, view)
     else:
         typed.nothing_narrows(methods=methods, tasks=tasks, models=models, seeds=seeds, set=sets)
         from bench.store import Store
 
-        name, texts = "report", {one: everything(Store(store), one, view) for one in forms}
-    name += "-compared" if compare else ""  # beside the table, not over it
-    for one, text in texts.items():
+        made = reporting.of_store(Store(store), view)
+    for one in forms:
         if to is None:
-            print(text)
-        else:
-            to.mkdir(parents=True, exist_ok=True)
-            (to / f"{name}.{one}").write_text(text, encoding="utf-8")
-            print(f"wrote {to / f'{name}.{one}'}")
+            print(reporting.text(made, one, view))
+            continue
+        for path in reporting.written(made, one, to, view):
+            print(f"wrote {path}")
 
 
 @app.command("list")

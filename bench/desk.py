@@ -1,27 +1,14 @@
-"""A request, a source and a store put together: what a command shows of them."""
+"""A request, a source and a store put together: the cells, and what is done of them."""
 
-from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any, NamedTuple
+from typing import Any
 
 from bench.job import Job
-from bench.plan import Planned, chosen_tasks, outline, plan
+from bench.plan import Planned, outline, plan
 from bench.record import Record
 from bench.store import Store
 from bench.suite import Request
-from tasks import task as tasks
-from tasks.base import Task
 from tasks.sources import Source
-
-
-class View(NamedTuple):
-    """What a report sets its rows beside."""
-
-    baseline: str = ""  # the row that marks compare with
-    compare: str = ""  # the row that every other is compared with, in place of the table
-
-
-PLAIN = View()
 
 
 class Plan:
@@ -109,22 +96,7 @@ class Plan:
             if self._asked(p) and (record := p.done if p.job.lost else self.store.get(p.job.cell))
         ]
 
-    def report(self, form: str, view: View = PLAIN) -> str:
-        """The request's table as text, marked against the suite's baseline if `view` has none.
-
-        Raises ValueError where no cell has a record, or for a row that there is not.
-        """
-        records, asked = self.records(), chosen_tasks(self.request)
-        if not records:
-            raise ValueError(f"no records of suite {self.name!r} as asked in {self.store.root}")
-        labels = self._labels()
-        usual = self.request.suite.baseline
-        if not view.baseline and usual in labels:
-            view = view._replace(baseline=usual)
-        made = _Material(records, asked, self.request.suite.title, labels, self.store)
-        return _render(made, form, view)
-
-    def _labels(self) -> list[str]:
+    def labels(self) -> list[str]:
         """The rows, in the order they were asked for: one a method, though it was typed twice."""
         labels = {*(p.job.cell.label for p in self.cells if self._asked(p)), *self.waiting}
         return [name for name in dict.fromkeys(self.request.methods) if name in labels]
@@ -140,92 +112,3 @@ def _as_planned(record: Record, job: Job) -> Record:
     if job.tuning:
         where["tuning"] = job.tuning
     return replace(record, cell=job.cell, where=where)
-
-
-class _Material(NamedTuple):
-    """What a report is made of."""
-
-    records: Sequence[Record]
-    tasks: Sequence[Task]
-    title: str
-    methods: Sequence[str]  # labels, in the order of rows
-    store: Store
-
-    @property
-    def columns(self) -> list[Any]:
-        """A column a task."""
-        from reports.layout import Column
-
-        return [
-            Column(t.name, t.title, _shown(t, self.records), t.primary, t.spread, t.units)
-            for t in self.tasks
-        ]
-
-
-def everything(store: Store, form: str, view: View = PLAIN) -> str:
-    """The table of every record in the store but trials and those of models that were made.
-
-    Raises ValueError where there is none, or one of a task that is not known, or for a row that
-    there is not.
-    """
-    records = [r for r in store.records() if _shown_at_all(r)]
-    if not records:
-        raise ValueError(f"no records in {store.root}")
-    asked = {_task(record).name: _task(record) for record in records}
-    return _render(_Material(records, [*asked.values()], "All records", [], store), form, view)
-
-
-def _shown_at_all(record: Record) -> bool:
-    makes = _task(record).formulation in ("language", "masked")
-    return not makes and "report=selection" not in record.cell.recipe
-
-
-def _task(record: Record) -> Task:
-    try:
-        return tasks[record.cell.task.partition("[")[0]]()
-    except ValueError as error:
-        raise ValueError(f"record {record.cell.key}: {error}") from error
-
-
-def _render(made: _Material, form: str, view: View) -> str:
-    from reports import render
-
-    shown = _comparisons(made, view.compare) if view.compare else _tables(made, view.baseline)
-    return {"md": render.markdown, "tex": render.latex, "csv": render.csv}[form](*shown)
-
-
-def _tables(made: _Material, baseline: str) -> list[Any]:
-    from reports.examples import Stored
-    from reports.published import published
-    from reports.tables import tables
-
-    models = sorted({record.cell.model for record in made.records})
-    return tables(
-        made.records,
-        made.columns,
-        title=made.title,
-        methods=made.methods,
-        published=[row for model in models for row in published(model)],
-        baseline=baseline,
-        answers=Stored(made.store),
-    )
-
-
-def _comparisons(made: _Material, method: str) -> list[Any]:
-    from reports.compare import comparisons
-    from reports.examples import Stored
-
-    return comparisons(
-        made.records,
-        made.columns,
-        title=made.title,
-        methods=made.methods,
-        baseline=method,
-        answers=Stored(made.store),
-    )
-
-
-def _shown(task: Task, records: Sequence[Record]) -> tuple[str, ...]:
-    """The task's metrics that some record has: a reported split may be absent from the data."""
-    had = {m for r in records if r.cell.task.partition("[")[0] == task.name for m in r.metrics}
-    return tuple(metric for metric in task.shown if metric == task.primary or metric in had)

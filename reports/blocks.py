@@ -162,15 +162,15 @@ def _protocol(record: Record) -> str:
 def _block(
     records: Sequence[Record], model: str, columns: Sequence[Column], methods: Sequence[str]
 ) -> Block:
-    ordered = sorted(records, key=lambda record: (record.cell.seed, record.cell.key))
-    labels = dict.fromkeys([*methods, *sorted(map(label, records))])
+    placed: dict[tuple[str, str], list[Record]] = {}
+    for record in sorted(records, key=lambda record: (record.cell.seed, record.cell.key)):
+        placed.setdefault((label(record), task(record)), []).append(record)
+    labels = dict.fromkeys([*methods, *sorted(name for name, _ in placed)])
     return Block(
         model,
         tuple(columns),
-        tuple(tuple(_slot(ordered, name, column) for column in columns) for name in labels),
+        tuple(
+            tuple(Slot(name, c, tuple(placed.get((name, c.task), ()))) for c in columns)
+            for name in labels
+        ),
     )
-
-
-def _slot(records: Sequence[Record], name: str, column: Column) -> Slot:
-    here = (r for r in records if (label(r), task(r)) == (name, column.task))
-    return Slot(name, column, tuple(here))

@@ -7,9 +7,10 @@ import numpy as np
 
 from bench.record import Record
 from reports import marks, notes, stats
-from reports.blocks import Block, grouped
+from reports.blocks import Block
 from reports.examples import Answers
 from reports.layout import NO_VALUE, Column, Entry, Row, Table
+from reports.material import Part, laid_out
 from reports.measures import PERCENT
 from reports.pairing import LEVEL, SAME, Pair, Verdict, known, pairs, verdicts
 
@@ -84,9 +85,14 @@ def comparisons(
     ValueError where no row has that label, naming the nearest, or where records do not fit
     together as in `reports.tables`.
     """
-    found = grouped(records, columns, title, methods or ())
-    known([block for _, block in found], baseline)
-    return [_table(block, name, baseline, answers) for name, block in found]
+    parts = laid_out(records, columns, title, methods or ())
+    return of_parts(parts, baseline, answers)
+
+
+def of_parts(parts: Sequence[Part], baseline: str, answers: Answers = marks.nothing) -> list[Table]:
+    """The comparisons of records that are laid out, one a part; see `comparisons`."""
+    known([part.block for part in parts], baseline)
+    return [_table(part.block, part.title, baseline, answers) for part in parts]
 
 
 def _table(block: Block, title: str, baseline: str, answers: Answers) -> Table:

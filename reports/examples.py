@@ -9,7 +9,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bench.record import Record
-from bench.store import Store
 
 
 class Examples(NamedTuple):
@@ -20,22 +19,6 @@ class Examples(NamedTuple):
 
 
 Answers = Callable[[Record], Examples | None]  # None where nothing is stored
-
-
-class Stored:
-    """The examples of a store's runs; each file is read once."""
-
-    def __init__(self, store: Store):
-        self.store = store
-        self._read: dict[str, Examples | None] = {}
-
-    def __call__(self, record: Record) -> Examples | None:
-        """What the run of `record` predicted, as `read` has it; None where it is not stored."""
-        key = record.cell.key
-        if key not in self._read:
-            path = self.store.folder(record.cell) / "predictions.jsonl"
-            self._read[key] = read(path) if path.exists() else None
-        return self._read[key]
 
 
 def read(path: Path) -> Examples | None:

@@ -5,10 +5,11 @@ from dataclasses import replace
 
 from bench.record import Record
 from reports import marks, notes, papers
-from reports.blocks import Block, facts, grouped
+from reports.blocks import Block, facts
 from reports.entries import row
 from reports.examples import Answers
 from reports.layout import AVERAGE, NO_VALUE, NOT_RUN, Column, Remark, Row, Table, averaged
+from reports.material import Part, laid_out
 from reports.pairing import known
 from reports.published import PublishedRow, printed_name
 
@@ -39,11 +40,22 @@ def tables(
     Raises ValueError when the records of a table mix data sources, two results claim one place, or
     no row is labelled `baseline`.
     """
-    found = grouped(records, columns, title, methods or ())
+    parts = laid_out(records, columns, title, methods or ())
+    return of_parts(parts, published, baseline, answers)
+
+
+def of_parts(
+    parts: Sequence[Part],
+    published: Sequence[PublishedRow] = (),
+    baseline: str = "",
+    answers: Answers = marks.nothing,
+) -> list[Table]:
+    """The tables of records that are laid out, one a part; see `tables`."""
     if baseline:
-        known([block for _, block in found], baseline)
+        known([part.block for part in parts], baseline)
     return [
-        _table(block, name, published, marks.of(block, baseline, answers)) for name, block in found
+        _table(part.block, part.title, published, marks.of(part.block, baseline, answers))
+        for part in parts
     ]
 
 

@@ -6,13 +6,15 @@ from io import StringIO
 import numpy as np
 import pytest
 
-from bench.desk import Plan, View
+from bench.desk import Plan
+from bench.reporting import View, of_plan, text
 from bench.store import Store
 from bench.suite import Profile, Suite, request
 from reports import scores, stats
 from reports.blocks import grouped
 from reports.compare import comparisons
-from reports.examples import Examples, Stored, read
+from reports.examples import Examples, read
+from reports.files import Files
 from reports.pairing import LEVEL, Outcome, Pair, Verdict, pairs, verdicts
 from reports.render import csv, latex, markdown
 from reports.tables import tables
@@ -318,11 +320,11 @@ def test_comparison_is_written_in_every_form():
 
 def store_with(tmp_path, *texts):
     store = Store(tmp_path / "results")
-    for record, text in texts:
+    for record, told in texts:
         with store.writing(record.cell) as folder:
             (folder / "record.json").write_text(record.to_json())
-            if text is not None:
-                (folder / "predictions.jsonl").write_text(text)
+            if told is not None:
+                (folder / "predictions.jsonl").write_text(told)
     return store
 
 
@@ -333,20 +335,20 @@ def line(row, prediction=1, label=1, split="dev"):
 def test_stored_predictions_are_those_of_the_first_split_by_row(tmp_path):
     record = scored(cell(), 0.5)
     text = line(1, 0) + line(0) + line(0, 5, 5, "other")
-    found = Stored(store_with(tmp_path, (record, text)))(record)
+    found = Files(store_with(tmp_path, (record, text))).answers(record)
     assert (found.predictions.tolist(), found.labels.tolist()) == ([1, 0], [1, 1])
 
 
 def test_stored_predictions_may_be_missing_or_empty(tmp_path):
     records = [scored(cell(seed=seed), 0.5) for seed in (0, 1)]
-    stored = Stored(store_with(tmp_path, *zip(records, (None, ""), strict=True)))
+    stored = Files(store_with(tmp_path, *zip(records, (None, ""), strict=True))).answers
     assert [stored(record) for record in records] == [None, None]
 
 
 def test_stored_predictions_are_read_once(tmp_path):
     record = scored(cell(), 0.5)
     store = store_with(tmp_path, (record, line(0)))
-    stored = Stored(store)
+    stored = Files(store).answers
     first = stored(record)
     (store.folder(record.cell) / "predictions.jsonl").unlink()
     assert stored(record) is first
@@ -431,18 +433,20 @@ def planned(tmp_path, baseline, methods=()):
 
 def test_suite_names_the_baseline_of_its_table(tmp_path):
     plan = planned(tmp_path, "lora")
-    assert "▼" in plan.report("md")
-    assert "worse than lora at" in plan.report("md")
-    assert "worse than head at" in plan.report("md", View(baseline="head"))
-    assert "▼" not in planned(tmp_path, "").report("md")
+    assert "▼" in text(of_plan(plan), "md")
+    assert "worse than lora at" in text(of_plan(plan), "md")
+    assert "worse than head at" in text(of_plan(plan, View(baseline="head")), "md")
+    assert "▼" not in text(of_plan(planned(tmp_path, "")), "md")
 
 
 def test_suite_without_its_baseline_among_the_methods_is_not_marked(tmp_path):
-    assert "▼" not in planned(tmp_path, "lora", ["head", "bitfit"]).report("md")
+    assert "▼" not in text(of_plan(planned(tmp_path, "lora", ["head", "bitfit"])), "md")
 
 
 def test_suite_is_compared_in_the_order_of_its_methods(tmp_path):
-    made = DictReader(StringIO(planned(tmp_path, "lora").report("csv", View(compare="lora"))))
+    made = DictReader(
+        StringIO(text(of_plan(planned(tmp_path, "lora")), "csv", View(compare="lora")))
+    )
     assert [line["method"] for line in made] == ["head", "bitfit"]
 
 

@@ -10,7 +10,19 @@ OURS = ("bench", "methods", "tasks", "reports")
 HEAVY = {"torch", "transformers", "datasets", "tokenizers", "safetensors", "peft", "evaluate"}
 BOTTOM = ("registry", "record", "store", "spec", "suite", "recipe", "weights")
 LATER = (
-    *("plan", "cells", "named", "tune", "rounds", "job", "desk", "listing", "cli", "progress"),
+    *(
+        "plan",
+        "cells",
+        "named",
+        "tune",
+        "rounds",
+        "job",
+        "desk",
+        "reporting",
+        "listing",
+        "cli",
+        "progress",
+    ),
     *("execute", "where", "typed", "__main__"),
 )
 LOW = {f"bench.{name}" for name in BOTTOM}
@@ -158,8 +170,8 @@ def test_report_reads_records_and_nothing_else(name):
 
 
 @pytest.mark.parametrize("name", [*among("bench"), *among("methods"), *among("tasks")])
-def test_reports_are_imported_by_the_command_line_and_the_desk_alone(name):
-    modules = imports(SOURCES[name], inside=name not in ("bench.cli", "bench.desk"))
+def test_reports_are_imported_by_the_command_line_and_reporting_alone(name):
+    modules = imports(SOURCES[name], inside=name not in ("bench.cli", "bench.reporting"))
     assert not {module for module in modules if module.split(".")[0] == "reports"}
 
 

@@ -13,6 +13,7 @@ from bench.job import Job
 from bench.plan import outline
 from bench.recipe import recipe
 from bench.record import Record
+from bench.reporting import of_plan, text
 from bench.store import Store
 from bench.suite import Profile, Rule, Span, Suite, Tune, request
 from bench.tune import Trial, search
@@ -358,7 +359,7 @@ def test_group_without_a_best_trial_is_reported_as_failed_and_others_go_on(tmp_p
     kept = [(record.cell.label, record.status) for record in desk.again().records()]
     assert kept == [("head", "ok"), ("lora", "failed"), ("soup[of=lora,count=1]", "failed")]
     assert "failed: for a reason" in desk.again().records()[1].reason
-    table = desk.again().report("md")
+    table = text(of_plan(desk.again()), "md")
     assert "none of 2 trials has a score" in table
     assert [job.role for job in desk.again().todo(force=True)] == ["trial", "trial", "row"]
 
@@ -373,7 +374,7 @@ def test_trials_are_in_no_table_and_the_budget_is_in_its_footnote(tmp_path):
     desk = Plan(asking, SAMPLE, store)
     (record,) = desk.records()
     assert record.where["tuning"] == row.tuning and record.metrics == {"accuracy": 0.25}
-    table = desk.report("md")
+    table = text(of_plan(desk), "md")
     assert "25.0" in table and "75.0" not in table
     told = "Tuned: lr by a grid of 2 trials a method and task, seed 0, on the selection rows."
     assert told in table
@@ -392,7 +393,7 @@ def test_row_that_waits_is_a_row_that_is_not_run(tmp_path):
     for job in trials(known(asking))[2:]:
         score(store, job)
     score(store, rows(known(asking, store))[0], 0.25)
-    lines = Plan(asking, SAMPLE, store).report("md").splitlines()
+    lines = text(of_plan(Plan(asking, SAMPLE, store)), "md").splitlines()
     assert [line.split("|")[1].strip() for line in lines if "| " in line][2:4] == ["lora", "head"]
 
 

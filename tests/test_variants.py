@@ -9,6 +9,7 @@ from bench.desk import Plan
 from bench.plan import jobs, plan
 from bench.recipe import recipe
 from bench.record import Record
+from bench.reporting import of_plan, text
 from bench.store import Store
 from bench.suite import Profile, Rule, Suite, request
 from methods import method
@@ -226,7 +227,7 @@ def test_table_has_the_rows_that_were_asked_for(tmp_path):
     store = Store(tmp_path)
     for job in planned("averaged", "random routing"):
         put(store, job.cell)
-    table = Plan(asked(["averaged", "random routing"]), SAMPLE, store).report("csv")
+    table = text(of_plan(Plan(asked(["averaged", "random routing"]), SAMPLE, store)), "csv")
     names = [line.split(",")[0] for line in table.splitlines()]
     assert names == ["method", "averaged", "random routing"]
 
