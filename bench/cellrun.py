@@ -16,7 +16,7 @@ from bench import device as devices
 from bench import spec
 from bench.backbone import Backbone
 from bench.checkpoint import Checkpoint
-from bench.cost import Account, Peak
+from bench.cost import STEP_FLOPS, Account, Peak
 from bench.energy import Energy
 from bench.job import Job
 from bench.making import vocabulary
@@ -28,6 +28,7 @@ from bench.text import Shape, tokenizer
 from bench.train import Loop, Trace, train
 from bench.weights import config
 from bench.where import circumstances
+from bench.work import Work
 from tasks import task as tasks
 
 Tell = Callable[..., Any]
@@ -61,7 +62,7 @@ class CellRun:
         self.generators: dict[str, torch.Generator] = {}
         self.trace = Trace()
         self.predictions: dict[str, list[Any]] = {}
-        self.eval_seconds = 0.0  # since they were last set to zero
+        self.evaluated = Work()  # since it was last begun anew
         self.peak, self.energy = Peak(self.device), Energy(self.device)
 
     def parents(self) -> list[dict[str, torch.Tensor]]:
@@ -98,7 +99,9 @@ class CellRun:
         lossy = modelling or (model.writes and split != "test")
         answer = self._loss if lossy else self._write if model.writes else self._predict
         found: dict[str, Any] = {name: answer(model, self.splits[name]) for name in names}
-        self.eval_seconds += time.perf_counter() - began
+        self.evaluated.seconds += time.perf_counter() - began
+        for name in names:
+            self.evaluated.saw(self.splits[name].lengths)
         if lossy:
             return {"loss": sum(found.values()) / len(found)}
         expected = {name: self.splits[name].labels for name in names}
@@ -111,16 +114,24 @@ class CellRun:
 
     def cost(self, counted: Account) -> dict[str, Any]:
         """What the record says the cell has cost, but for its files."""
-        tokens, shape = self._served()
+        (tokens, shape), trained, evaluated = self._served(), self.trace, self.evaluated
+        updated = counted.trained_params + counted.head_params
+        parts = [trained.flops(part.of) for part in counted.step]
         return {
             **counted.params,
-            "train_flops": counted.train_flops(self.trace.shapes),
+            **dict(zip(STEP_FLOPS, parts, strict=True)),
+            "train_flops": sum(parts),
+            "optimizer_flops": trained.steps * self.recipe.operations * updated,
             "inference_flops": counted.serve.of(*shape),
             "inference_tokens": tokens,
-            "train_seconds": self.trace.seconds,
-            "eval_seconds": self.eval_seconds,
+            "train_seconds": trained.seconds,
+            "eval_seconds": evaluated.seconds,
+            **trained.rates("train", sum(parts)),
+            **evaluated.rates("eval", evaluated.flops(counted.serve.of)),
             "peak_memory_bytes": self.peak.read(),
+            "memory_source": self.peak.source,
             "energy_joules": self.energy.joules(),
+            "energy_kind": self.energy.kind,
             "energy_source": self.energy.source,
             **self._spent_before(),
         }
@@ -154,7 +165,7 @@ class CellRun:
         return {f"needed_{name}": sum(cost[name] for cost in costs) for name in names}
 
     def _predict(self, model: Backbone, rows: Any) -> list[float]:
-        return predict(model, rows, self.device, self.precision)
+        return predict(model, rows, self.device, self.precision, self.evaluated.shapes)
 
     def _write(self, model: Backbone, rows: Any) -> list[str]:
         decoding = self.task.decoding

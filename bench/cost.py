@@ -1,21 +1,27 @@
 """What a method costs: parameters and FLOPs, counted on the model itself."""
 
-import contextlib
+import ctypes
+import gc
 import resource
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
+from bench import closed_form
 from bench.backbone import Backbone
-from bench.flops import Flops, fit
-from bench.text import Shape
+from bench.families import Unserved
+from bench.flops import ONE, PARTS, Flops, Step, count, served, trained
+from bench.text import Batch
 from bench.weights import Weights
 from methods.base import Method
+
+STEP_FLOPS = ("forward_flops", "activation_gradient_flops", "weight_gradient_flops")  # of a Step
 
 
 @dataclass(frozen=True)
@@ -26,17 +32,13 @@ class Account:
     head_params: int
     served_params: int  # what one task keeps at inference after merging; the head apart
     backbone_params: int
-    step: Flops  # one training step: forward, backward, every pass
+    step: Step  # one training step: forward, backward, every pass
     serve: Flops  # one forward of the finished model
 
     @property
     def params(self) -> dict[str, int]:
         """The counts of parameters by the names they have in records."""
         return {name: count for name, count in vars(self).items() if name.endswith("_params")}
-
-    def train_flops(self, shapes: Mapping[Shape, int]) -> int:
-        """FLOPs of training on batches of those shapes, with their counts."""
-        return sum(count * self.step.of(*shape) for shape, count in shapes.items())
 
 
 class Planless:
@@ -53,22 +55,46 @@ class Planless:
 def account(method: Method, weights: Weights, outputs: int, gaps: bool = False) -> Account:
     """Counts the method on the meta device: no weights, no memory, exact integers.
 
+    FLOPs are those of the closed form (bench/closed_form.py) where a count of every matrix product
+    of a step says the same, and the counts themselves where it does not or there is none.
     `gaps`: the outputs are words that fill a gap. Raises Unsuited or Unserved where the method
     cannot serve the model.
     """
     model = Backbone.empty(weights, outputs, words=range(outputs) if gaps else None)
     backbone = size(model.net.parameters())
     with torch.device("meta"):
-        trained = method.prepare(model, Planless())  # type: ignore[arg-type]
-    free(model, trained)
+        added = method.prepare(model, Planless())  # type: ignore[arg-type]
+    free(model, added)
     kind = "gaps" if gaps else model.family.writes if model.writes else ""
-    step = fit(lambda batch: method.loss(model.train(), batch).backward(), kind)
+    step = _step(model.train(), partial(method.loss, model), kind)
     with torch.device("meta"):
-        served = size(method.finalize(model))
-    model.eval().requires_grad_(False)
-    serve = fit(lambda batch: model(batch), kind)
+        kept = size(method.finalize(model))
+    serve = _serve(model.eval().requires_grad_(False), kind)
     head = size(model.head.parameters())
-    return Account(size(trained), head, served, backbone, step, serve)
+    return Account(size(added), head, kept, backbone, step, serve)
+
+
+def _step(model: Backbone, loss: Callable[[Batch], Tensor], kind: str) -> Step:
+    """The closed form, where there is one and a count says the same; else what is counted."""
+    passes: list[None] = []
+    handle = model.register_forward_pre_hook(lambda *_: passes.append(None))
+    counts = count(model, loss, ONE[kind], backward=True)
+    handle.remove()
+    with suppress(Unserved):
+        closed = closed_form.step(model, len(passes))
+        if [part.of(*ONE[kind]) for part in closed] == [counts[part] for part in PARTS]:
+            return closed
+    return trained(model, loss, kind)
+
+
+def _serve(model: Backbone, kind: str) -> Flops:
+    """Likewise of one forward pass."""
+    counts = count(model, model, ONE[kind])
+    with suppress(Unserved):
+        closed = closed_form.serve(model)
+        if closed.of(*ONE[kind]) == counts["forward"]:
+            return closed
+    return served(model, kind)
 
 
 def free(model: Backbone, trained: list[nn.Parameter]) -> None:
@@ -85,23 +111,42 @@ def size(parameters) -> int:
 
 
 class Peak:
-    """The greatest memory used from construction on, in bytes."""
+    """The greatest memory in use since construction, in bytes; `source` says which.
+
+    On a GPU what torch had allocated there; elsewhere how far the resident set went above where it
+    was at the start, for which memory that earlier work has freed is handed back first.
+    """
 
     def __init__(self, device: torch.device):
-        self.device = device
+        self.device, self.start = device, 0
+        self.source = "CUDA allocator"
         if device.type == "cuda":
             torch.cuda.reset_peak_memory_stats(device)
-        else:
-            with contextlib.suppress(OSError):  # not Linux, or a sandbox that forbids it
-                Path("/proc/self/clear_refs").write_text("5")  # the high-water mark, proc(5)
+            return
+        gc.collect()
+        with suppress(OSError, AttributeError):  # another C library than glibc
+            ctypes.CDLL(None).malloc_trim(0)
+        self.source = "resident set above the start"
+        try:
+            Path("/proc/self/clear_refs").write_text("5")  # the high-water mark, proc(5)
+            self.start = _status("VmRSS")
+        except OSError:  # not Linux, or a sandbox that forbids it
+            self.source = "greatest resident set of the process"
 
     def read(self) -> int:
-        """Allocated memory of the GPU, or the resident set of this process."""
+        """Bytes so far."""
         if self.device.type == "cuda":
             return torch.cuda.max_memory_allocated(self.device)
-        with contextlib.suppress(OSError):
-            for line in Path("/proc/self/status").read_text().splitlines():
-                if line.startswith("VmHWM"):
-                    return int(line.split()[1]) * 1024
-        unit = 1 if sys.platform == "darwin" else 1024
-        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
+        try:
+            return max(0, _status("VmHWM") - self.start)
+        except OSError:
+            unit = 1 if sys.platform == "darwin" else 1024
+            return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
+
+
+def _status(name: str) -> int:
+    """Bytes that the kernel tells of this process. Raises OSError where it does not."""
+    for line in Path("/proc/self/status").read_text().splitlines():
+        if line.startswith(f"{name}:"):
+            return int(line.split()[1]) * 1024
+    raise OSError(f"/proc/self/status has no {name}")

@@ -5,12 +5,15 @@ from typing import Any
 import torch
 from transformers import AutoModel
 
-from bench.cost import account, size
+from bench.cost import STEP_FLOPS, account, size
 from bench.families import FAMILIES, Unserved, Writes
+from bench.recipe import AdamW
 from bench.text import Shape
 from bench.weights import Weights, config, find
 from methods import resolve
 from methods.base import Unsuited
+
+UPDATE = AdamW().operations  # of a parameter, with clipping
 
 
 def counts(
@@ -18,7 +21,8 @@ def counts(
 ) -> list[dict[str, Any]]:
     """A flat row a method: parameters, and FLOPs of one row of `length` tokens.
 
-    `train_flops` are of one training step on that row. Where the model writes text (`outputs` 0,
+    `train_flops` are of one training step on that row, the sum of its three parts;
+    `optimizer_flops`, the update after it, stand apart. Where the model writes text (`outputs` 0,
     the default of a family that can) the second half of the row is what it writes; a decoder of
     its own reads that half, and its encoder the first. Where a method cannot serve the model,
     `reason` says why and there is only the size of the model itself.
@@ -39,7 +43,12 @@ def counts(
             {
                 **row,
                 **counted.params,
+                **{
+                    name: part.of(*shape)
+                    for name, part in zip(STEP_FLOPS, counted.step, strict=True)
+                },
                 "train_flops": counted.step.of(*shape),
+                "optimizer_flops": UPDATE * (counted.trained_params + counted.head_params),
                 "inference_flops": counted.serve.of(*shape),
             }
         )

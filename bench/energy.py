@@ -1,10 +1,13 @@
-"""Energy that a cell takes, read from the machine's own counters where it has any."""
+"""Energy that a cell takes: read from the machine's own counters, or modelled by codecarbon."""
 
 import importlib.util
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
+from functools import cache, partial
+from importlib.metadata import version
 from pathlib import Path
+from typing import Any, Literal
+from uuid import uuid4
 
 import torch
 
@@ -31,18 +34,27 @@ class Counter:
 class Energy:
     """Energy used from construction on, by everything that ran on the device meanwhile.
 
-    `source` says what was counted. A CPU's counters start again after some minutes, so that `look`
-    has to be called now and then.
+    `kind` and `source` say how it was got. Where no counter can be read and the package codecarbon
+    is installed, it is that package's model of CPU load and memory. A CPU's counters start again
+    after some minutes, so that `look` has to be called now and then.
     """
+
+    kind: Literal["measured", "modelled", "unavailable"] = "measured"
 
     def __init__(self, device: torch.device, powercap: Path = POWERCAP):
         self.counters = _gpu(device) if device.type == "cuda" else _packages(powercap)
-        if not self.counters:
-            self.source = "not measured: no counter can be read"
-        elif device.type == "cuda":
+        self.task = ""
+        if self.counters and device.type == "cuda":
             self.source = "NVML: the GPU, all that ran on it"
-        else:
+        elif self.counters:
             self.source = f"RAPL: {len(self.counters)} CPU package(s), all that ran on them"
+        elif device.type == "cpu" and importlib.util.find_spec("codecarbon"):
+            self.task = uuid4().hex
+            _tracker().start_task(self.task)
+            self.kind = "modelled"
+            self.source = f"codecarbon {version('codecarbon')}: load of this process, and memory"
+        else:
+            self.kind, self.source = "unavailable", "not measured: no counter can be read"
 
     def look(self) -> None:
         """Reads the counters."""
@@ -50,9 +62,30 @@ class Energy:
             counter.look()
 
     def joules(self) -> float | None:
-        """Joules so far, or None where nothing can be read."""
+        """Joules so far, or None where nothing is known; of a model once, at the end."""
+        if self.task:
+            return self.close()
         self.look()
         return sum(counter.used for counter in self.counters) if self.counters else None
+
+    def close(self) -> float | None:
+        """Ends what the model follows, if it still does; the joules it came to."""
+        task, self.task = self.task, ""
+        return 3.6e6 * _tracker().stop_task(task).energy_consumed if task else None  # of kWh
+
+
+@cache
+def _tracker() -> Any:
+    """One model a process; it asks no network."""
+    from codecarbon import OfflineEmissionsTracker
+
+    return OfflineEmissionsTracker(
+        country_iso_code="USA",  # of emissions, which are not asked for
+        output_methods=[],
+        log_level="critical",
+        tracking_mode="process",
+        allow_multiple_runs=True,
+    )
 
 
 def _packages(powercap: Path) -> list[Counter]:

@@ -15,6 +15,8 @@ class Stack:
 
     layers: str  # path of the list, from the base model down
     places: dict[str, Paths]
+    norms: Paths = ()  # in front of each sublayer, from the layer down; none: they stand behind
+    last: str = ""  # the norm behind the last layer, from the base model down
 
 
 class GapPaths(NamedTuple):
@@ -40,6 +42,7 @@ class Family:
     trunk: str = ""  # path of the base model inside the language model
     gelu: str = "gelu"  # the variant that the family's own code uses
     gap: GapPaths | None = None  # None: no masked language model is served
+    embeddings: Paths = ("embeddings",)  # what stands before the first layer, from the base model
 
     def options(self, pool: str) -> dict[str, bool]:
         """What the base model is built with where the head reads `pool`."""
@@ -77,7 +80,12 @@ def _t5(layers: str, ffn: int, attentions: Paths) -> Stack:
     up = {"up": (f"layer.{ffn}.DenseReluDense.wi",)}
     down = {"down": (f"layer.{ffn}.DenseReluDense.wo",)}
     out = {"attn_out": tuple(f"layer.{i}.dropout" for i in range(len(attentions)))}
-    return Stack(layers, {**places, **up, **down, **out, "ffn_out": (f"layer.{ffn}.dropout",)})
+    return Stack(
+        layers,
+        {**places, **up, **down, **out, "ffn_out": (f"layer.{ffn}.dropout",)},
+        norms=tuple(f"layer.{i}.layer_norm" for i in range(ffn + 1)),
+        last=layers.replace("block", "final_layer_norm"),
+    )
 
 
 BERT = _encoder("query", "key", "value")
@@ -109,7 +117,12 @@ FAMILIES = {
         interface=False,
     ),
     "gpt2": Family(
-        (Stack("h", GPT2),), pool="last", writes="causal", trunk="transformer", gelu="gelu_new"
+        (Stack("h", GPT2, norms=("ln_1", "ln_2"), last="ln_f"),),
+        pool="last",
+        writes="causal",
+        trunk="transformer",
+        gelu="gelu_new",
+        embeddings=("wte", "wpe"),
     ),
     "t5": Family(
         (
@@ -117,6 +130,7 @@ FAMILIES = {
             _t5("decoder.block", 2, ("layer.0.SelfAttention", "layer.1.EncDecAttention")),
         ),
         writes="seq2seq",
+        embeddings=("shared",),
     ),
 }
 

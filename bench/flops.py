@@ -1,13 +1,14 @@
 """FLOPs of a call as an exact polynomial of the batch's shape, counted on the meta device."""
 
+from collections import Counter
 from collections.abc import Callable, Sequence
 from fractions import Fraction
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
-from torch import Tensor
-from torch.utils.flop_counter import FlopCounterMode
+from torch import Tensor, nn
 
+from bench.products import Kind, Products
 from bench.text import Batch, Shape
 
 
@@ -33,36 +34,75 @@ class Flops(NamedTuple):
         return sum(a * b for a, b in zip(self, _terms(size), strict=True))
 
 
+class Step(NamedTuple):
+    """FLOPs of one training step by what they are for; the optimizer's are not among them."""
+
+    forward: Flops
+    activations: Flops  # gradients of what layers pass on; none below the first trained place
+    weights: Flops  # gradients of what was computed from parameters alone; none of frozen weights
+
+    @property
+    def total(self) -> Flops:
+        """All three together."""
+        return Flops(*map(sum, zip(*self, strict=True)))
+
+    def of(self, rows: int, tokens: int, written: int = 0, targets: int = 0) -> int:
+        """FLOPs of a step on such a batch, see Flops.of."""
+        return self.total.of(rows, tokens, written, targets)
+
+
 def _terms(shape: Shape) -> tuple[int, ...]:
     """What the coefficients of Flops are multiplied with, in their order."""
     n, s, d, targets = shape
     return 1, n, n * s, n * s * s, n * d, n * d * d, n * s * d, targets
 
 
-# Enough for the coefficients in use, and one to spare: (rows, tokens, written, targets).
-LENGTHS, SHORT = (8, 16, 24), (4, 8, 12)
+PARTS: tuple[Kind, ...] = ("forward", "activations", "weights")  # as in Step
+
+# As many as there are coefficients in use: (rows, tokens, written, targets).
+LENGTHS = (8, 16, 24)
 READ = [*(Shape(1, s, 0, 4) for s in LENGTHS), Shape(2, 8, 0, 4), Shape(1, 8, 0, 5)]
+BOTH = ((8, 4), (16, 4), (24, 4), (8, 8), (8, 12), (16, 8))
+ONE = {"": Shape(3, 8), "gaps": Shape(3, 8, 0, 5), "causal": Shape(3, 8, 0, 5)}
+ONE["seq2seq"] = Shape(3, 8, 4, 5)
 PROBES = {
     "": [*(Shape(1, s) for s in LENGTHS), Shape(2, 8)],
     "gaps": READ,
     "causal": READ,
-    "seq2seq": [
-        *(Shape(1, s, d, 4) for s in LENGTHS for d in SHORT),
-        *(Shape(2, 8, 4, 4), Shape(1, 8, 4, 5)),
-    ],
+    "seq2seq": [*(Shape(1, s, d, 4) for s, d in BOTH), Shape(2, 8, 4, 4), Shape(1, 8, 4, 5)],
 }
 
 
-def fit(call: Callable[[Batch], object], kind: str) -> Flops:
-    """The exact polynomial through counts at a few batch shapes.
+def count(
+    model: nn.Module, call: Callable[[Batch], Any], shape: Shape, *, backward: bool = False
+) -> Counter[Kind]:
+    """FLOPs of one call on a batch of that shape, and of going backward from what it gives."""
+    rows = batch(shape)
+    with Products([*model.parameters(), *model.buffers()]) as products:
+        out = call(rows)
+        if backward:
+            products.turn()
+            out.backward()
+    return products.counts
+
+
+def served(model: nn.Module, kind: str) -> Flops:
+    """The exact polynomial of one forward pass through counts at a few batch shapes.
 
     `kind`: how the model writes text (see bench.families), "gaps" where it fills gaps, "" for a
     head.
     """
-    probes = PROBES[kind]
-    counts = [_count(call, shape) for shape in probes]
-    found = solved([_terms(shape) for shape in probes], counts)
-    return Flops(*found)
+    return _fitted([count(model, model, shape)["forward"] for shape in PROBES[kind]], kind)
+
+
+def trained(model: nn.Module, loss: Callable[[Batch], Tensor], kind: str) -> Step:
+    """The exact polynomials of one training step, forward and backward, of the parts of a step."""
+    counts = [count(model, loss, shape, backward=True) for shape in PROBES[kind]]
+    return Step(*(_fitted([found[part] for found in counts], kind) for part in PARTS))
+
+
+def _fitted(counts: Sequence[int], kind: str) -> Flops:
+    return Flops(*solved([_terms(shape) for shape in PROBES[kind]], counts))
 
 
 def solved(rows: Sequence[Sequence[int]], values: Sequence[int]) -> list[int]:
@@ -95,19 +135,17 @@ def solved(rows: Sequence[Sequence[int]], values: Sequence[int]) -> list[int]:
     return found
 
 
-def _count(call: Callable[[Batch], object], shape: Shape) -> int:
+def batch(shape: Shape) -> Batch:
+    """Rows of that shape that hold nothing, on the meta device."""
+
     def zeros(*size: int) -> Tensor:
         return torch.zeros(*size, dtype=torch.long, device="meta")
 
     ids = zeros(shape.rows, shape.tokens)
     rows = zeros(shape.rows)
     mask = torch.ones_like(ids)
-    if shape.targets:
-        written = zeros(shape.rows, shape.written) if shape.written else None
-        targets = zeros(shape.targets)
-        batch = Batch(ids, mask, None, targets, rows, written, targets)
-    else:
-        batch = Batch(ids, mask, None, rows, rows)
-    with FlopCounterMode(display=False) as counter:
-        call(batch)
-    return counter.get_total_flops()
+    if not shape.targets:
+        return Batch(ids, mask, None, rows, rows)
+    written = zeros(shape.rows, shape.written) if shape.written else None
+    targets = zeros(shape.targets)
+    return Batch(ids, mask, None, targets, rows, written, targets)

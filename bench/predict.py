@@ -1,5 +1,6 @@
 """Labels, numbers, texts or losses from a model, in eval mode."""
 
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -11,7 +12,7 @@ from bench.decode import search
 from bench.device import Precision, autocast
 from bench.pairs import Pairs
 from bench.steppers import Causal, Seq2Seq, Stepper
-from bench.text import Rows
+from bench.text import Rows, Shape
 from bench.train import Diverged
 from tasks.base import Decoding
 
@@ -20,9 +21,16 @@ PROMPTS = 32  # a batch of a search, with all beams of each
 
 
 @torch.no_grad()
-def predict(model: Backbone, data: Rows, device: torch.device, precision: Precision) -> list[float]:
+def predict(
+    model: Backbone,
+    data: Rows,
+    device: torch.device,
+    precision: Precision,
+    shapes: Counter[Shape] | None = None,
+) -> list[float]:
     """A class index, or a number for regression, for each row in order.
 
+    `shapes`: where those of the batches are counted.
     Leaves the model in the mode it was in, and the random state untouched.
     Raises Diverged where an output is not finite: its largest entry would be a class like any.
     """
@@ -31,6 +39,8 @@ def predict(model: Backbone, data: Rows, device: torch.device, precision: Precis
         for batch in data.in_order(ROWS):
             with autocast(device, precision):
                 logits = model(batch.to(device))
+            if shapes is not None:
+                shapes[batch.shape] += 1
             if not logits.isfinite().all():
                 raise Diverged("the model's outputs are not finite; a lower learning rate may help")
             values = logits.squeeze(-1) if model.regression else logits.argmax(-1)

@@ -2,6 +2,7 @@
 
 import json
 import traceback
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -12,15 +13,16 @@ from torch import nn
 from bench import spec
 from bench.backbone import Backbone
 from bench.cellrun import CellRun, Tell, derived
-from bench.cost import account, free
+from bench.cost import Account, account, free
 from bench.families import Unserved
 from bench.job import Job
 from bench.making import drawn, keep
 from bench.record import WEIGHTS, Record, Status
 from bench.train import Diverged
 from bench.where import circumstances
+from bench.work import Work
 from methods import resolve
-from methods.base import Unsuited
+from methods.base import Method, Unsuited
 from tasks import task as tasks
 
 EXPECTED = (Unsuited, Unserved, Diverged, MemoryError, torch.OutOfMemoryError)
@@ -53,6 +55,11 @@ def _run(job: Job, folder: Path, tell: Tell) -> Record:
     gaps = task.formulation in ("prompt", "masked")
     counted = account(method, job.weights, task.outputs, gaps)  # an unsuited one needs no weights
     run = CellRun(job, folder, tell)
+    with closing(run.energy):
+        return _measured(job, method, counted, run, folder)
+
+
+def _measured(job: Job, method: Method, counted: Account, run: CellRun, folder: Path) -> Record:
     model = _build(job, run)
     torch.manual_seed(derived(run.seed, "prepare"))
     trained = method.prepare(model, run)
@@ -60,12 +67,12 @@ def _run(job: Job, folder: Path, tell: Tell) -> Record:
     method.fit(model, run)
     _save(model, folder / WEIGHTS)
     method.finalize(model)
-    run.eval_seconds = 0.0  # what the selection took is not asked for
+    run.evaluated = Work()  # what the selection took is not asked for
     try:
         metrics = method.measure(model, run)
     finally:  # what was predicted can be scored again
         _write_predictions(run, folder / "predictions.jsonl")
-    if job.weights.fresh or task.formulation == "masked":
+    if job.weights.fresh or run.task.formulation == "masked":
         keep(model, run.tokens, folder)
     cost = run.cost(counted) | {"checkpoint_bytes": (folder / WEIGHTS).stat().st_size}
     where = run.where() | model.facts

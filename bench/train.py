@@ -16,6 +16,7 @@ from bench.checkpoint import Checkpoint, restore_rng, rng_state
 from bench.device import Precision, autocast
 from bench.recipe import AdamW
 from bench.text import Batch, Rows, Shape
+from bench.work import Work
 
 GLANCE = 0.5  # seconds between two looks at the loss
 
@@ -25,15 +26,13 @@ class Diverged(ArithmeticError):
 
 
 @dataclass
-class Trace:
+class Trace(Work):
     """What a training run did."""
 
     steps: int = 0
-    seconds: float = 0.0
     loss: float = math.nan  # of the last step looked at
     scores: list[float | None] = field(default_factory=list)  # an epoch each, where asked for
     epoch: int | None = None  # the epoch whose weights were kept, from 1
-    shapes: Counter[Shape] = field(default_factory=Counter)  # of the batches
 
 
 @dataclass(frozen=True)
@@ -110,6 +109,7 @@ class _Descent:
         before, rows = self.trace.seconds, 0
         for numbers in batches:
             value = self._step(self.data.batch(numbers).to(self.loop.device))
+            self.trace.saw(self.data.lengths[numbers])
             rows += len(numbers)
             now = time.perf_counter()
             self.trace.seconds = before + now - began

@@ -10,7 +10,7 @@ from scipy.stats import chi2_contingency, chisquare
 from torch import nn
 
 from bench.cost import account
-from bench.flops import Flops
+from bench.flops import Flops, Step
 from bench.weights import find
 from methods import resolve
 from methods.base import Unsuited
@@ -279,7 +279,7 @@ def test_mixture_costs_two_passes_to_train_and_nothing_more_to_serve(inner, tiny
     one = account(resolve(inner, ""), weights, 2)
     two = account(resolve(f"adamix[inner={inner},experts=3]", ""), weights, 2)
     assert two.serve == one.serve and two.served_params == one.served_params
-    assert two.step == Flops(*(2 * part for part in one.step))
+    assert two.step == Step(*(Flops(*(2 * n for n in part)) for part in one.step))
     if inner in [*TENSORS, "full"]:
         assert two.trained_params == 3 * one.trained_params
 

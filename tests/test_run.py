@@ -38,7 +38,18 @@ COST = {
     "peak_memory_bytes",
     "checkpoint_bytes",
     "energy_joules",
+    "energy_kind",
     "energy_source",
+    "forward_flops",
+    "activation_gradient_flops",
+    "weight_gradient_flops",
+    "optimizer_flops",
+    "memory_source",
+    *(
+        f"{phase}_{what}_per_second"
+        for phase in ("train", "eval")
+        for what in ("flops", "rows", "tokens")
+    ),
 }
 WHERE = {"commit", "dirty", "versions", "device", "threads", "precision", "data", "selection"}
 FILES = {"record.json", "weights.safetensors", "predictions.jsonl", "log.txt"}
@@ -137,6 +148,25 @@ def test_record_counts_the_steps_that_were_told_and_logged(finished):
     assert lines(folder / "log.txt") == told
     assert record.cost["train_flops"] > 4 * 16 * record.cost["inference_flops"]
     assert record.cost["train_seconds"] > 0 and record.cost["eval_seconds"] > 0
+
+
+def test_record_says_what_training_cost_by_parts_and_how_fast_it_was(finished):
+    cost, rows = finished.record.cost, finished.record.where["data"]["used"]
+    parts = ("forward_flops", "activation_gradient_flops", "weight_gradient_flops")
+    assert sum(cost[part] for part in parts) == cost["train_flops"]
+    assert cost["forward_flops"] < cost["train_flops"] / 2
+    assert cost["optimizer_flops"] == 4 * 18 * (cost["trained_params"] + cost["head_params"])
+    seconds, evaluation = cost["train_seconds"], cost["eval_seconds"]
+    steps = finished.record.where["steps"]
+    assert cost["train_flops_per_second"] * seconds == pytest.approx(cost["train_flops"])
+    epochs = steps * 16 / rows["train"]
+    assert cost["train_rows_per_second"] * seconds == pytest.approx(epochs * rows["train"])
+    assert cost["eval_rows_per_second"] * evaluation == pytest.approx(rows["dev"])
+    tokens = cost["eval_tokens_per_second"] * evaluation
+    assert tokens / rows["dev"] == pytest.approx(cost["inference_tokens"], abs=0.5)
+    done = cost["eval_flops_per_second"] * evaluation
+    assert done == pytest.approx(rows["dev"] * cost["inference_flops"], rel=0.5)  # padding counted
+    assert cost["memory_source"] == "resident set above the start"
 
 
 def test_nothing_in_a_record_names_a_place_on_this_machine(finished):
