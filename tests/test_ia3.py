@@ -7,7 +7,9 @@ import torch
 from torch import nn
 
 from bench.backbone import Backbone
+from bench.cost import Planless
 from methods import resolve
+from methods.base import Unsuited
 from methods.layers.scaled import Scaled, ScaledInput
 from tests.test_cost import params
 from tests.test_second_routes import inputs, theirs
@@ -134,3 +136,9 @@ def test_targets_must_be_distinct_and_some(targets):
 def test_place_that_is_no_linear_map_is_refused():
     with pytest.raises(ValueError, match="'ffn_norm' is none"):
         prepared(resolve("ia3[targets=ffn_norm]", ""), backbone())
+
+
+@pytest.mark.parametrize("text", ["lora[targets=q+ffn_out]", "ia3[targets=ffn_norm]"])
+def test_what_is_folded_stands_around_linear_maps_alone(text):
+    with pytest.raises(Unsuited, match="is for linear maps only; 'ffn_"):
+        resolve(text, "").prepare(backbone(), Planless())
