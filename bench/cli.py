@@ -1,4 +1,4 @@
-"""python -m bench: list | plan | run | report | params | score | pretrain | reproduce.
+"""python -m bench: list, plan, run, report, params, score, pretrain, import, export, reproduce.
 
 Heavy imports stand inside the command that needs them, so that help, list and plan start fast.
 """
@@ -243,6 +243,35 @@ def score(
     else:
         raise ValueError("expected --task, --hypotheses and --references, or --record")
     print(_json([row]) if as_json else scores.shown(row))
+
+
+@app.command("import")
+def import_(
+    files: Annotated[
+        list[Path], typer.Argument(help="of peft's method comparison, or of --format peft; folders")
+    ],
+    store: StoreDir = Path("results"),
+) -> None:
+    """Put results of huggingface/peft's method comparison in the store."""
+    from bench.store import Store
+    from reports.interchange.foreign import imported
+
+    for line in imported(files, Store(store)):
+        print(line)
+
+
+@app.command()
+def export(
+    record: Annotated[Path, typer.Argument(help="a record.json, or its folder")],
+    to: Annotated[Path, typer.Option(help="write the adapter there")],
+    model: Annotated[str, typer.Option(help="its directory, for a model of no known name")] = "",
+    base: Annotated[str, typer.Option(help="what the adapter names as its base model")] = "",
+) -> None:
+    """Write a trained adapter in the format of the library peft."""
+    from bench.export import adapter
+
+    for line in adapter(record, to, model, base):
+        print(line)
 
 
 @app.command()

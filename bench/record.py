@@ -4,6 +4,7 @@ import dataclasses
 import hashlib
 import json
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any, Literal
 
 SCHEMA = 1
@@ -26,7 +27,7 @@ class Cell:
     version: str = "1.1"  # of the method and of the task, as their plug-ins declare it
     label: str = field(default="", compare=False)  # the method as it was typed: "adamix-adapter"
 
-    @property
+    @cached_property
     def key(self) -> str:
         """Twelve hex digits, the cell's folder: a hash of what was asked, never when or where."""
         asked = {k: v for k, v in dataclasses.asdict(self).items() if k != "label"}

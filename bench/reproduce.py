@@ -10,11 +10,9 @@ import torch
 
 from bench import spec
 from bench.job import Job
-from bench.made import MODEL, placed
-from bench.record import WEIGHTS, Cell, Record
+from bench.kept import built_on, finished, model_of
+from bench.record import WEIGHTS, Record
 from bench.run import attempt
-from bench.weights import Weights, find
-from methods import resolve
 from tasks import task
 from tasks.sources import Source
 
@@ -29,11 +27,10 @@ def again(path: Path, source: Source, model: str = "") -> list[str]:
     Raises ValueError where the record cannot be read or has no result, or where its rows or its
     model are not the ones at hand.
     """
-    folder = path if path.is_dir() else path.parent
-    record = _finished(folder / "record.json")
+    folder, record = finished(path)
     _same_rows(record, source)
-    maker, needed = _parents(record.cell, folder.parent)
-    weights = _same_model(record, model, maker)
+    maker, needed = built_on(record.cell, folder.parent)
+    weights = model_of(record.cell, maker, model)
     job = Job(record.cell, source, weights, built_on=needed)
     with tempfile.TemporaryDirectory() as place, _threads(record.where["threads"]):
         fresh = attempt(job, Path(place))
@@ -45,48 +42,10 @@ def again(path: Path, source: Source, model: str = "") -> list[str]:
     return lines + _circumstances(record, fresh) if lines else []
 
 
-def _finished(path: Path) -> Record:
-    try:
-        record = Record.from_json(path.read_text(encoding="utf-8"))
-    except FileNotFoundError as error:
-        expected = f"expected a {path.name} or its folder"
-        raise ValueError(f"{expected}, got {str(path.parent)!r}") from error
-    if record.status != "ok":
-        raise ValueError(f"expected a run with a result, got one that {record.status}")
-    return record
-
-
 def _same_rows(record: Record, source: Source) -> None:
     stamp = spec.build(task, record.cell.task).stamp(source)
     if stamp != record.cell.data:
         raise ValueError(f"expected the rows {record.cell.data!r} of the record, got {stamp!r}")
-
-
-def _parents(cell: Cell, store: Path) -> tuple[Path | None, tuple[Path, ...]]:
-    """The folder of the run that made the model, if one did, and those of the runs needed."""
-    folders = [store / key for key in cell.parents]
-    needs = len(resolve(cell.method, cell.model).needs())
-    makers, needed = folders[: len(folders) - needs], folders[len(folders) - needs :]
-    for folder in (folder for folder in needed if not (folder / WEIGHTS).is_file()):
-        raise ValueError(f"expected the run {folder.name} beside the record, which builds on it")
-    return (makers[0] if makers else None), tuple(needed)
-
-
-def _same_model(record: Record, model: str, maker: Path | None) -> Weights:
-    if "@" in record.cell.model and not model:
-        raise ValueError(f"expected the directory of the model {record.cell.model!r}, got none")
-    weights = find(model or record.cell.model)
-    if weights.name != record.cell.model:
-        raise ValueError(f"expected the model {record.cell.model!r}, got {weights.name!r}")
-    return _made(weights, maker) if maker else weights
-
-
-def _made(weights: Weights, parent: Path) -> Weights:
-    """The model that stands in the folder of the cell that made it."""
-    if not (parent / MODEL).is_dir():
-        expected = f"expected the model {weights.name!r} in the folder of its own run"
-        raise ValueError(f"{expected}, got no {parent.name}/{MODEL} beside the record")
-    return placed(parent, weights)
 
 
 @contextmanager
