@@ -217,6 +217,18 @@ def test_peak_memory_is_what_came_and_went_since_the_start():
     del before
 
 
+def test_peak_memory_counts_what_earlier_work_has_given_up():
+    def small() -> list[torch.Tensor]:
+        return [torch.ones(2**13) for _ in range(2**12)]  # 128 MiB in pieces that are kept
+
+    before = small()
+    del before
+    peak = Peak(torch.device("cpu"))
+    after = small()
+    assert peak.read() > 2**26
+    del after
+
+
 def test_peak_memory_that_cannot_start_anew_says_what_it_is(monkeypatch):
     def forbidden(*_: object) -> None:
         raise PermissionError

@@ -1,6 +1,7 @@
 """What the recipe's `order` and `report` change in a cell, and what they leave."""
 
 import json
+from dataclasses import replace
 
 import pytest
 from safetensors.torch import load_file
@@ -8,6 +9,7 @@ from safetensors.torch import load_file
 from bench.cellrun import CellRun
 from bench.record import WEIGHTS
 from bench.run import attempt
+from tasks.glue import RTE
 from tests.jobs import job
 
 
@@ -53,3 +55,18 @@ def test_a_trial_is_scored_on_selection_rows_alone(tiny_folder, tmp_path):
     shown = (tmp_path / "final" / "predictions.jsonl").read_text().splitlines()
     assert {json.loads(line)["split"] for line in shown} == {"dev"}
     assert len(shown) == final.where["data"]["used"]["dev"]
+
+
+@pytest.mark.parametrize("options", [{"report": "selection"}, {"select": "best"}])
+def test_rows_to_select_on_are_asked_for_where_there_are_none(
+    tiny_folder, tmp_path, monkeypatch, options
+):
+    whole = RTE.load
+
+    def without(task, source, seed):
+        return replace(whole(task, source, seed), selection=[])
+
+    monkeypatch.setattr(RTE, "load", without)
+    record = attempt(job(tiny_folder, **options), tmp_path)
+    expected = "expected rows to select on, got none: rte keeps none"
+    assert (record.status, record.reason) == ("failed", f"ValueError: {expected}")
