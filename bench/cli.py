@@ -64,6 +64,12 @@ class Format(StrEnum):
     md = "md"
     tex = "tex"
     csv = "csv"
+    html = "html"
+    png = "png"
+    svg = "svg"
+    pdf = "pdf"
+    peft = "peft"
+    hub = "hub"
 
 
 @app.command()
@@ -117,6 +123,7 @@ def plan(
 @app.command()
 def report(
     suite: Annotated[str, typer.Option(help="a suite; default: everything in the store")] = "",
+    table: Annotated[str, typer.Option(help="a table of the paper, e.g. glue-bert-base")] = "",
     profile: Profile = "quick",
     methods: Methods = "",
     tasks: Tasks = "",
@@ -125,23 +132,36 @@ def report(
     data: Data = "auto",
     sets: Sets = NONE,
     store: StoreDir = Path("results"),
-    form: Annotated[str, typer.Option("--format", help="of md, tex, csv; comma-separated")] = "md",
+    form: Annotated[
+        str, typer.Option("--format", help=f"of {', '.join(Format)}; comma-separated")
+    ] = "md",
     to: Annotated[Path | None, typer.Option(help="write files there, not to the screen")] = None,
     baseline: Annotated[str, typer.Option(help="mark what differs significantly from it")] = "",
     compare: Annotated[str, typer.Option(help="every method beside this one, tested")] = "",
+    published: Annotated[
+        bool, typer.Option("--published", help="our numbers beside those that papers print")
+    ] = False,
 ) -> None:
-    """Print or write the table of a suite, or of everything in the store."""
+    """Print or write the tables, plots and page of a suite, or of everything in the store."""
     from bench import reporting, typed
 
     forms = [typed.choice(Format, one, "format") for one in typed.words(form or "md")]
-    view = reporting.View(baseline, compare)
-    if compare:
-        typed.alone("--compare", baseline=baseline)
-    if suite:
+    typed.writes(forms, reporting.SCREEN, to, compare=compare, published=published)
+    view = reporting.View(baseline, compare, published)
+    if compare or published:
+        name = "--compare" if compare else "--published"
+        typed.alone(name, baseline=baseline, published=published and compare)
+    narrower = {"methods": methods, "tasks": tasks, "models": models}
+    if table:
+        typed.alone("--table", suite=suite, **narrower)
+        made = reporting.of_plan(_table(table, profile, seeds, data, sets, store), view)
+    elif suite:
         plan = _plan(suite, profile, methods, tasks, models, seeds, data, sets, store)
-        made = reporting.of_plan(plan, view)
+        asked = {"suite": suite, "profile": profile, **narrower, "seeds": seeds, "set": sets}
+        command = typed.command(**asked, data="" if data == "auto" else data)
+        made = reporting.of_plan(plan, view, command)
     else:
-        typed.nothing_narrows(methods=methods, tasks=tasks, models=models, seeds=seeds, set=sets)
+        typed.nothing_narrows(**narrower, seeds=seeds, set=sets)
         from bench.store import Store
 
         made = reporting.of_store(Store(store), view)
@@ -326,6 +346,20 @@ def _plan(suite, profile, methods, tasks, models, seeds, data, sets, store) -> A
         sets=dict(typed.pair(text) for text in sets),
     )
     return Plan(request, _source(data), Store(store))
+
+
+def _table(name, profile, seeds, data, sets, store) -> Any:
+    from bench import papertable, typed
+    from bench.desk import Plan
+    from bench.store import Store
+
+    asked = papertable.request(
+        name,
+        profile,
+        seeds=[typed.seed(word) for word in typed.words(seeds)],
+        sets=dict(typed.pair(text) for text in sets),
+    )
+    return Plan(asked, _source(data), Store(store))
 
 
 def _source(data: str) -> Any:

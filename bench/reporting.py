@@ -1,21 +1,25 @@
 """Reports of a plan or of a whole store: the material gathered, and written in every form."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
+from bench import spec
 from bench.desk import Plan
 from bench.plan import chosen_tasks
 from bench.record import Record
 from bench.store import Store
+from methods import resolve
 from tasks import task as tasks
 from tasks.base import Task
 
 if TYPE_CHECKING:
+    from reports.interchange.hub import Benchmark
     from reports.layout import Column, Table
     from reports.material import Material
 
-TEXTS = ("md", "tex", "csv")  # what may stand on a screen
+SCREEN = ("md", "tex", "csv")  # what may stand there
+PICTURES = ("png", "svg", "pdf")
 
 
 class View(NamedTuple):
@@ -23,6 +27,7 @@ class View(NamedTuple):
 
     baseline: str = ""  # the row that marks compare with
     compare: str = ""  # the row that every other is compared with, in place of the table
+    published: bool = False  # beside the numbers that papers print, in place of the table
 
 
 PLAIN = View()
@@ -94,21 +99,80 @@ def text(made: "Material", form: str, view: View = PLAIN) -> str:
     return write(*_shown(made, view))
 
 
-def written(made: "Material", form: str, to: Path, view: View = PLAIN) -> Iterable[Path]:
-    """Writes the material into the folder in that form; yields each file once it is there."""
+def written(made: "Material", form: str, to: Path, view: View = PLAIN) -> Iterator[Path]:
+    """Writes the material into the folder in that form; yields each file once it is there.
+
+    The forms that stand on a screen and "html" are one file; "png", "svg" and "pdf" a file a plot;
+    "peft" one a run and "hub" one a method and task, in folders of those names.
+    """
     to.mkdir(parents=True, exist_ok=True)
-    name = f"{made.name}-compared" if view.compare else made.name  # beside the table, not over it
-    path = to / f"{name}.{form}"
-    path.write_text(text(made, form, view), encoding="utf-8")
-    yield path
+    if form in PICTURES:
+        from reports.plots import plots
+
+        for plot in plots(made):
+            path = to / f"{plot.name}.{form}"
+            plot.save(path)
+            yield path
+        return
+    for name, content in _files(made, form, view).items():
+        path = to / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(content, encoding="utf-8")
+        yield path
+
+
+def _files(made: "Material", form: str, view: View) -> dict[str, str]:
+    """Texts by file."""
+    if form == "peft":
+        from reports.interchange.peft import export_peft
+
+        return {f"peft/{name}": content for name, content in export_peft(made).items()}
+    if form == "hub":
+        from reports.interchange.hub import export_hub
+
+        return {f"hub/{name}": text for name, text in export_hub(made, _benchmarks()).items()}
+    if form == "html":
+        from reports.page import page
+        from reports.plots import plots
+
+        return {f"{made.name}.html": page(made, plots(made))}
+    kind = "-compared" if view.compare else "-published" if view.published else ""
+    return {f"{made.name}{kind}.{form}": text(made, form, view)}  # beside the table, not over it
 
 
 def _shown(made: "Material", view: View) -> list["Table"]:
-    from reports import compare, tables
+    from reports import beside, compare, tables
 
     if view.compare:
         return compare.of_parts(made.parts, view.compare, made.files.answers)
+    if view.published:
+        return beside.of_parts(made.parts, made.published, _resolved)
     return tables.of_parts(made.parts, made.published, made.baseline, made.files.answers)
+
+
+def _resolved(method: str, model: str) -> str:
+    """The method with every option spelled out, as cells have it."""
+    return spec.text(resolve(method, model))
+
+
+def _benchmarks() -> dict[str, "Benchmark"]:
+    """Where the hub has the rows of each task."""
+    from reports.interchange.hub import Benchmark
+    from tasks import dart, e2e, few_shot, glue, webnlg
+    from tasks.sources import HUB
+
+    found = {
+        "e2e": Benchmark(e2e.HUB, "default"),
+        "dart": Benchmark(dart.HUB, "default"),
+        "webnlg": Benchmark(webnlg.HUB, webnlg.CONFIG),
+    }
+    for name in tasks.names():
+        kind = tasks[name]
+        if issubclass(kind, few_shot.FewPhrases):
+            found[name] = Benchmark(kind.place, "default")
+        elif issubclass(kind, few_shot.FewGlue | glue.Glue):
+            found[name] = Benchmark(HUB, getattr(kind, "of", kind).name)
+    return found
 
 
 def _column(task: Task | None, records: Sequence[Record], name: str = "") -> "Column":

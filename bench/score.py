@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 from typing import Any
 
+from bench.kept import finished
 from bench.record import Record
 from bench.registry import unknown
 from tasks import scoring
@@ -44,8 +45,7 @@ def of_record(path: Path, protocol: str = "", update: bool = False) -> dict[str,
     Raises ValueError where the record holds no texts, or where another protocol than its own is
     to replace its scores.
     """
-    folder = path if path.is_dir() else path.parent
-    record = _finished(folder / "record.json")
+    folder, record = finished(path)
     task = record.cell.task.partition("[")[0]
     chosen = _protocol(task, protocol)
     if update and chosen != _protocol(task, ""):
@@ -117,15 +117,6 @@ def _groups(lines: list[str]) -> Groups:
         elif groups[-1]:
             groups.append([])
     return [tuple(group) for group in groups if group]
-
-
-def _finished(path: Path) -> Record:
-    if not path.is_file():
-        raise FileNotFoundError(f"expected a record.json or its folder, got {str(path.parent)!r}")
-    record = Record.from_json(path.read_text(encoding="utf-8"))
-    if record.status != "ok":
-        raise ValueError(f"expected a run with a result, got one that {record.status}")
-    return record
 
 
 def _predicted(path: Path) -> Parts:

@@ -1,6 +1,9 @@
 """What a person typed, as words, numbers and pairs; each complaint is one line."""
 
+import shlex
+from collections.abc import Sequence
 from enum import StrEnum
+from pathlib import Path
 from typing import Any, TypeVar
 
 from bench import spec
@@ -19,6 +22,30 @@ def alone(option: str, **others: Any) -> None:
     """Raises ValueError where another option is given beside one that stands alone."""
     for name in (name for name, value in others.items() if value):
         raise ValueError(f"expected {option} or --{name}, got both")
+
+
+def writes(forms: Sequence[str], screen: Sequence[str], to: Path | None, **instead: Any) -> None:
+    """Raises ValueError where a form needs a folder, or has no place for what stands instead.
+
+    `screen`: the forms that are a text each; `instead`: what is asked for in place of the tables.
+    """
+    for form in (form for form in forms if form not in screen):
+        if to is None:
+            raise ValueError(f"expected --to beside --format {form}, which is files; got none")
+        for name in (name for name, value in instead.items() if value):
+            raise ValueError(f"expected --format {', '.join(screen)} for --{name}, got {form}")
+
+
+def command(**options: Any) -> str:
+    """The command that runs what those options ask for, as one would type it.
+
+    A directory that is told from the root is left to the reader: DIR.
+    """
+    words = ["python", "-m", "bench", "run"]
+    for name, value in options.items():
+        for one in value if isinstance(value, list) else [value] if value else []:
+            words += [f"--{name}", "DIR" if Path(one).is_absolute() else one]
+    return shlex.join(words)
 
 
 def texts(text: str) -> list[str]:

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING
 
 from bench import __version__
 from reports import tables
@@ -11,22 +11,14 @@ from reports.page import about, safe
 from reports.page.cells import payload
 from reports.page.results import shown
 
+if TYPE_CHECKING:
+    from reports.plots.plot import Plot
+
 HERE = Path(__file__).parent
 SCRIPTS = ("dom.js", "units.js", "tables.js", "runs.js", "parts.js", "cell.js", "pictures.js")
 
 
-class Picture(Protocol):
-    """A plot, as the page needs it."""
-
-    name: str
-    title: str
-    caption: str
-
-    def svg(self) -> str:
-        """The plot as an SVG document."""
-
-
-def page(material: Material, pictures: Sequence[Picture] = ()) -> str:
+def page(material: Material, pictures: Sequence["Plot"] = ()) -> str:
     """The whole page as HTML: tables, pictures, every run with its record, what failed and why.
 
     Results, pictures and failures can be read without JavaScript. Pictures stand in `img`
