@@ -169,8 +169,11 @@ def report(
         if to is None:
             print(reporting.text(made, one, view))
             continue
+        path = None
         for path in reporting.written(made, one, to, view):
             print(f"wrote {path}")
+        if path is None:
+            print(f"no {one}: there is nothing to draw")
 
 
 @app.command("list")

@@ -248,6 +248,92 @@ def test_report_writes_files_where_it_is_told(bench, tmp_path):
     assert "87.5" in (tmp_path / "new" / "folder" / "report.md").read_text(encoding="utf-8")
 
 
+def test_report_writes_the_page_the_plots_and_what_others_read(bench, tmp_path):
+    for label in ("lora", "adapter"):
+        runs = (scored(cell(label, seed=seed), 0.8 + seed / 100, TIMES) for seed in range(3))
+        put(Path("results"), *runs)
+    code, out, err = bench("report", "--format", "html,svg,peft,hub", "--to", "new")
+    assert (code, err) == (0, "")
+    told = [line.removeprefix("wrote ") for line in out.splitlines()]
+    there = {str(p.relative_to(tmp_path)) for p in (tmp_path / "new").rglob("*") if p.is_file()}
+    assert set(told) == there and len(told) == len(there)
+    page = Path("new/report.html").read_text(encoding="utf-8")
+    assert page.startswith("<!doctype html>") and cell(seed=2).key in page
+    assert len([name for name in told if name.endswith(".svg")]) >= 1
+    assert len([name for name in told if name.startswith("new/peft/")]) == 6
+    assert "new/hub/lora-minilm/.eval_results/sst2.yaml" in told
+
+
+def test_report_says_where_there_is_nothing_to_draw(bench):
+    put(Path("results"), lost(cell(), "went wrong"))
+    code, out, err = bench("report", "--format", "png", "--to", "new")
+    assert (code, out, err) == (0, "no png: there is nothing to draw\n", "")
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["--format", "html"], "expected --to beside --format html, which is files; got none"),
+        (["--format", "md,png"], "expected --to beside --format png, which is files; got none"),
+        (
+            ["--format", "html", "--to", "x", "--published"],
+            "expected --format md, tex, csv for --published, got html",
+        ),
+        (
+            ["--format", "svg", "--to", "x", "--compare", "lora"],
+            "expected --format md, tex, csv for --compare, got svg",
+        ),
+        (["--compare", "lora", "--published"], "expected --compare or --published, got both"),
+        (["--table", "e2e", "--suite", "nlg"], "expected --table or --suite, got both"),
+        (["--table", "e2f"], "no table named 'e2f'; did you mean 'e2e'?"),
+    ],
+)
+def test_report_that_is_not_to_be_had_is_one_line(bench, words, told):
+    put(Path("results"), scored(cell(), 0.875, TIMES))
+    assert bench("report", *words) == (2, "", f"bench: {told}\n")
+    assert not Path("x").exists()
+
+
+def test_report_sets_our_numbers_beside_those_of_papers(bench):
+    put(Path("results"), scored(cell(), 0.875, TIMES))
+    code, out, err = bench("report", "--published")
+    assert (code, err) == (0, "")
+    assert "No published number stands beside minilm on sst2" in out
+
+
+def test_table_of_the_paper_in_the_quick_profile_says_that_it_reproduces_nothing(
+    bench, tiny_folder
+):
+    words = ("run", *SMALL, "--models", str(tiny_folder), "--methods", "head")
+    assert bench(*words)[0] == 0
+    code, out, err = bench("report", "--table", "glue-bert-base", "--data", "sample")
+    assert (code, out) == (2, "")
+    assert err == "bench: no records of suite 'glue-bert-base' as asked in results\n"
+
+
+def test_results_of_peft_come_in_and_go_out(bench, tmp_path):
+    put(Path("results"), scored(cell(), 0.875, TIMES))
+    assert bench("report", "--format", "peft", "--to", "out")[0] == 0
+    code, out, err = bench("import", "out/peft", "--store", "other")
+    assert (code, err) == (0, "") and out.count("\n") == 1
+    assert bench("report", "--store", "other")[1] == bench("report")[1]
+    Path("broken.json").write_text("{")
+    code, out, err = bench("import", "broken.json", "--store", "other")
+    assert (code, out, err.count("\n")) == (2, "", 1) and "broken.json" in err
+
+
+def test_adapter_of_a_finished_run_is_written(bench, tiny_folder):
+    words = ("run", *SMALL, "--models", str(tiny_folder), "--methods", "lora[rank=2],head")
+    assert bench(*words)[0] == 0
+    found = {json.loads(p.read_text())["cell"]["label"]: p for p in Path().glob("results/*/*.json")}
+    model = ("--model", str(tiny_folder))
+    code, out, err = bench("export", str(found["lora[rank=2]"]), "--to", "adapter", *model)
+    assert (code, err) == (0, "") and "PeftModel.from_pretrained" in out
+    assert {path.name for path in Path("adapter").iterdir()} >= {"adapter_config.json"}
+    code, out, err = bench("export", str(found["head"]), "--to", "no", *model)
+    assert (code, out, err.count("\n")) == (2, "", 1) and "lora" in err
+
+
 @pytest.mark.parametrize(
     ("to", "told"), [("file", "[Errno 17] File exists"), ("file/x", "[Errno 20] Not a directory")]
 )
