@@ -154,7 +154,8 @@ def report(
     narrower = {"methods": methods, "tasks": tasks, "models": models}
     if table:
         typed.alone("--table", suite=suite, **narrower)
-        made = reporting.of_plan(_table(table, profile, seeds, data, sets, store), view)
+        plan = _table(table, profile, seeds, data, sets, store)
+        made = reporting.of_plan(plan, view).titled()
     elif suite:
         plan = _plan(suite, profile, methods, tasks, models, seeds, data, sets, store)
         asked = {"suite": suite, "profile": profile, **narrower, "seeds": seeds, "set": sets}
@@ -196,12 +197,14 @@ def params(
     length: Annotated[int, typer.Option(min=1, help="tokens of the row that FLOPs are for")] = 128,
     as_json: Json = False,
 ) -> None:
-    """Count parameters and FLOPs from a model's configuration alone, without weights."""
+    """Count parameters and FLOPs from a model's configuration alone, beside printed counts."""
     from bench import typed
-    from bench.counting import counts, shown
+    from bench.counting import beside, counts, shown
+    from reports import published
 
     rows = counts(model, typed.texts(methods), outputs, length)
-    print(_json(rows) if as_json else shown(rows))
+    printed = beside(model, published.counts(rows[0]["model"]))
+    print(_json([*rows, *printed]) if as_json else shown(rows, printed))
 
 
 @app.command()

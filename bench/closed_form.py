@@ -93,7 +93,6 @@ class _Tally:
         cross-attention reads, and whether training moves that.
         """
         stack, signal = self.model.family.stacks[number], Signal(_vectors(length), moved)
-        biased = _trains(self.model.stacks[number][0], "relative_attention_bias")
         for layer in self.model.stacks[number]:
             at = {p: [*map(layer.get_submodule, paths)] for p, paths in stack.places.items()}
             *norms, last = [*map(layer.get_submodule, stack.norms)] or [nn.Identity()] * 2
@@ -109,7 +108,7 @@ class _Tally:
                     q = k = v = q or k or v  # they are put together
                 k, v = k or ahead[1], v or ahead[1]
                 pairs = _pairs(length, keys._replace(fixed=keys.fixed + ahead[0]))
-                weights = self._product(pairs, q, k) or (biased and not index)
+                weights = self._product(pairs, q, k)
                 mixed = signal._replace(moved=self._product(pairs, weights, v))
                 out = self.through(at["o"][index], mixed)
                 signal = self._sublayer(at, "attn", index, out, signal)

@@ -1,11 +1,12 @@
 """Counts of methods on a model from its configuration alone."""
 
-from typing import Any
+from collections.abc import Iterable
+from typing import Any, Protocol
 
 import torch
 from transformers import AutoModel
 
-from bench.cost import STEP_FLOPS, account, size
+from bench.cost import STEP_FLOPS, account, size, sizes
 from bench.families import FAMILIES, Unserved, Writes
 from bench.recipe import AdamW
 from bench.text import Shape
@@ -13,6 +14,12 @@ from bench.weights import Weights, config, find
 from methods import resolve
 from methods.base import Unsuited
 
+NONE = "no such method here"
+LEGEND = (
+    "trained: what trains in modules, the head apart. served: what one task keeps after merging,",
+    "and its share of the model. GFLOPs a row, 2 a multiply-add: forward, gradients of activations",
+    "and of weights in a training step with all its passes; one forward pass in serving.",
+)
 UPDATE = AdamW().operations  # of a parameter, with clipping
 
 
@@ -55,21 +62,106 @@ def counts(
     return rows
 
 
-def shown(rows: list[dict[str, Any]]) -> str:
-    """The rows of `counts` for a person."""
-    whole = f"{rows[0]['backbone_params']:,} parameters without a head"
+class Printed(Protocol):
+    """A count of parameters as a paper prints it; see reports.published.Count."""
+
+    @property
+    def printed(self) -> str:
+        """Millions."""
+
+    @property
+    def ours(self) -> str:
+        """Text of our method; empty where there is none."""
+
+    @property
+    def method(self) -> str:
+        """Its name there."""
+
+    @property
+    def authors(self) -> str:
+        """Who and when."""
+
+    @property
+    def table(self) -> str:
+        """Where."""
+
+    @property
+    def note(self) -> str:
+        """Why it is not what we count."""
+
+    def agrees(self, parameters: int) -> bool:
+        """Whether that many are printed so."""
+
+
+def beside(model: str, printed: Iterable[Printed]) -> list[dict[str, Any]]:
+    """A flat row a printed count, with what our method of the same kind serves on that model."""
+    weights = find(model)
+    outputs = 0 if _writes(weights) else 2
+    served: dict[str, int | None] = {"": None}
+    rows = []
+    for one in printed:
+        if one.ours not in served:
+            chosen = resolve(one.ours, weights.name)
+            served[one.ours] = sizes(chosen, weights, outputs).served_params
+        counted = served[one.ours]
+        rows.append(
+            {
+                "method": one.ours,
+                "model": weights.name,
+                "served_params": counted,
+                "printed_millions": one.printed,
+                "printed_as": one.method,
+                "paper": one.authors,
+                "table": one.table,
+                "agrees": None if counted is None else one.agrees(counted),
+                "note": one.note,
+            }
+        )
+    return rows
+
+
+def shown(rows: list[dict[str, Any]], printed: list[dict[str, Any]]) -> str:
+    """The rows of `counts` and of `beside` for a person."""
+    whole = rows[0]["backbone_params"]
+    heads = ("trained", "served", "share", "head", "forward", "grad(a)", "grad(w)", "serve")
     lines = [
-        f"{rows[0]['model']}: {whole}",
-        f"{'method':24} {'trained':>13} {'served':>13} {'head':>11}  GFLOPs a row (train, serve)",
+        f"{rows[0]['model']}: {whole:,} parameters without a head",
+        "",
+        "{:16} {:>12} {:>12} {:>9} {:>11} {:>8} {:>8} {:>8} {:>8}".format("method", *heads),
     ]
     for row in rows:
         if row["reason"]:
-            lines.append(f"{row['method']:24} {row['reason']}")
+            lines.append(f"{row['method']:16} {row['reason']}")
             continue
-        numbers = [row["trained_params"], row["served_params"], row["head_params"]]
-        flops = f"{row['train_flops'] / 1e9:.1f}, {row['inference_flops'] / 1e9:.1f}"
-        lines.append("{:24} {:>13,} {:>13,} {:>11,}  {}".format(row["method"], *numbers, flops))
+        flops = [row[name] / 1e9 for name in (*STEP_FLOPS, "inference_flops")]
+        lines.append(
+            f"{row['method']:16} {row['trained_params']:>12,} {row['served_params']:>12,}"
+            f" {row['served_params'] / whole:>9.3%} {row['head_params']:>11,}"
+            + "".join(f" {number:>8.2f}" for number in flops)
+        )
+    lines += ["", *LEGEND]
+    if printed:
+        lines += ["", "As papers print them, in millions, beside what the same method serves here:"]
+        lines += _printed(printed)
     return "\n".join(lines)
+
+
+def _printed(rows: list[dict[str, Any]]) -> list[str]:
+    """A line a count, with all who print it so, and one beneath that says why it is not ours."""
+    groups: dict[tuple[str, str], list[dict[str, Any]]] = {}
+    for row in rows:
+        name = row["method"] or row["printed_as"]
+        groups.setdefault((row["printed_millions"], name), []).append(row)
+    lines = []
+    for (millions, _), same in groups.items():
+        first = same[0]
+        count = "" if first["served_params"] is None else f"{first['served_params']:,}"
+        papers = "; ".join(dict.fromkeys(row["paper"] for row in same))
+        names = ", ".join(dict.fromkeys(row["printed_as"] for row in same))
+        lines.append(f"{millions:>7} {count:>12}  {first['method'] or NONE}: {names} ({papers})")
+        notes = dict.fromkeys(row["note"] for row in same if row["note"] and not row["agrees"])
+        lines += [f"{'':22}{note}" for note in notes]
+    return lines
 
 
 def _writes(weights: Weights) -> Writes:

@@ -25,6 +25,7 @@ class Products(TorchDispatchMode):
         super().__init__()
         self.counts: Counter[Kind] = Counter()
         self.backward = False
+        self.known = _Known()
         self.held: dict[int, Any] = {}  # storages, kept alive so that no number is used again
         self.batchless = {self._number(tensor) for tensor in parameters}
         # of a forward operand and the size of the product: what the other operand is
@@ -36,7 +37,7 @@ class Products(TorchDispatchMode):
 
     def __torch_dispatch__(self, func, types, args=(), kwargs=None):
         kwargs = kwargs or {}
-        out = func(*args, **kwargs)
+        out = self.known.call(func, args, kwargs)
         packet = func._overloadpacket
         if not self.backward and self._batchless((*args, *kwargs.values())):
             self.batchless.update(map(self._number, _tensors(out)))
@@ -85,6 +86,48 @@ class Products(TorchDispatchMode):
         number = storage._cdata
         self.held.setdefault(number, storage)
         return number
+
+
+class _Known:
+    """Calls operators, each with equal shapes once: what layers repeat has one answer on meta."""
+
+    def __init__(self) -> None:
+        self.results: dict[Any, Any] = {}
+
+    def call(self, func: Any, args: Any, kwargs: Any) -> Any:
+        """What the operator gives: of a repeated call an empty tensor just like it."""
+        schema = func._schema
+        if schema.is_mutable or any(value.alias_info for value in schema.returns):
+            return func(*args, **kwargs)
+        try:
+            key = func, _shapes(args), _shapes(tuple(kwargs.items()))
+            found = self.results.get(key)
+        except TypeError:  # an argument that cannot be told from others
+            return func(*args, **kwargs)
+        if found is None:
+            found = func(*args, **kwargs)
+            if all(isinstance(one, Tensor) and one.is_meta for one in _each(found)):
+                self.results[key] = found
+            return found
+        fresh = [
+            torch.empty_strided(t.shape, t.stride(), dtype=t.dtype, device="meta")
+            for t in _each(found)
+        ]
+        return fresh[0] if isinstance(found, Tensor) else type(found)(fresh)
+
+
+def _each(out: Any) -> tuple[Any, ...]:
+    return tuple(out) if isinstance(out, (list, tuple)) else (out,)
+
+
+def _shapes(values: Any) -> Any:
+    """The arguments with shapes in the place of tensors. Raises TypeError for what has no hash."""
+    if isinstance(values, Tensor):
+        return values.shape, values.stride(), values.dtype, values.device
+    if isinstance(values, (list, tuple)):
+        return tuple(map(_shapes, values))
+    hash(values)
+    return type(values), values
 
 
 def _tensors(values: Any) -> list[Tensor]:

@@ -147,6 +147,16 @@ class Profile(Strict):
         return self.model_copy(update={**left_out, **added, "like": ""})
 
 
+class PaperTable(Strict):
+    """A table of the paper, as what it narrows the suite to: none where nothing is named."""
+
+    of: str  # which one: "Table 7 (merging)"
+    title: str
+    models: list[str] = []  # of the paper profile
+    tasks: list[str] = []
+    methods: list[str] = []
+
+
 class Suite(Strict):
     """What is compared on what."""
 
@@ -157,6 +167,7 @@ class Suite(Strict):
     baseline: str = ""  # the row that tables compare with
     tasks: list[str]
     profiles: dict[Literal["quick", "paper"], Profile]
+    tables: dict[str, PaperTable] = {}  # of the paper that the suite is after, by names of ours
 
     @field_validator("variants")
     @classmethod
@@ -173,6 +184,19 @@ class Suite(Strict):
         if baseline and baseline not in rows:
             raise unknown("method or variant of the suite", baseline, rows)
         return baseline
+
+    @field_validator("tables")
+    @classmethod
+    def _narrower(
+        cls, tables: dict[str, PaperTable], info: ValidationInfo
+    ) -> dict[str, PaperTable]:
+        for table in tables.values():
+            for what in ("methods", "tasks"):
+                known = info.data.get(what, ())
+                for name in getattr(table, what):
+                    if name not in known:
+                        raise unknown(f"{what[:-1]} of the suite", name, known)
+        return tables
 
 
 class Ranges(NamedTuple):
@@ -286,10 +310,33 @@ def _complaint(error: ValidationError) -> str:
 def _level(within: list[str]) -> type[Strict]:
     """What stands at that place of the file."""
     inner: dict[str, type[Strict]] = {"rules": Rule, "pretrain": Pretraining, "tune": Tune}
+    inner["tables"] = PaperTable
     if "tune" in within:
         inner |= {"rules": Searched, "<span>": Span}
     found = (inner[key] for key in reversed(within) if key in inner)
     return next(found, Profile if within else Suite)
+
+
+def tables() -> dict[str, tuple[str, PaperTable]]:
+    """Every table that a shipped suite declares, by name, with the suite's name.
+
+    Raises ValueError for a name that two suites declare.
+    """
+    found: dict[str, tuple[str, PaperTable]] = {}
+    for name in names():
+        for key, declared in load(name).tables.items():
+            if key in found:
+                raise ValueError(f"table {key!r} is declared by suites {found[key][0]} and {name}")
+            found[key] = (name, declared)
+    return found
+
+
+def table(name: str) -> tuple[str, PaperTable]:
+    """The suite and the declaration of a table. Raises Unknown, naming the nearest."""
+    known = tables()
+    if name not in known:
+        raise unknown("table", name, known)
+    return known[name]
 
 
 def request(

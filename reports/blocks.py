@@ -2,10 +2,11 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 from bench.record import Record
 from reports.checks import label, one_each, one_source, source, task
-from reports.layout import Column, Fact
+from reports.layout import COSTS, Column, Fact
 from reports.notes import Place, peeked
 
 
@@ -51,22 +52,22 @@ class Block:
         """The tasks across, each once."""
         return list(dict.fromkeys(column.task for column in self.columns))
 
-    @property
+    @cached_property
     def placed(self) -> list[tuple[Place, Record]]:
         """Every record with its place, in reading order."""
         return [(slot.place, r) for row in self.rows for slot in row for r in slot.records]
 
-    @property
+    @cached_property
     def records(self) -> list[Record]:
         """Every record, in reading order."""
         return [record for _, record in self.placed]
 
-    @property
+    @cached_property
     def seeds(self) -> list[int]:
         """Every seed that was asked for."""
         return sorted({record.cell.seed for record in self.records})
 
-    @property
+    @cached_property
     def generated(self) -> bool:
         """Whether some data were made up."""
         return any(source(record) == "sample" for record in self.records)
@@ -91,8 +92,8 @@ def grouped(
     Tasks stand side by side, but for those of `spread` columns. Raises ValueError when records
     that share a table mix data sources or two results claim one place.
     """
-    ordered = sorted(records, key=lambda record: record.cell.key)
-    once = [*{record.cell.key: record for record in ordered}.values()]
+    keyed = {record.cell.key: record for record in records}
+    once = [keyed[key] for key in sorted(keyed)]
     return [
         (name, block)
         for name, group in _apart(columns, title)
@@ -114,7 +115,8 @@ def blocks(
 def facts(block: Block) -> Iterator[Fact]:
     """A line a metric of every run; one without a metric for a run that has none."""
     once = {record.cell.key: (row, record) for (row, _), record in block.placed}
-    for row, record in once.values():
+    for key, (row, record) in once.items():
+        costs = {name: record.cost[name] for name in COSTS if record.cost.get(name) is not None}
         for metric in sorted(record.metrics) or [""]:
             yield Fact(
                 method=row,
@@ -125,12 +127,10 @@ def facts(block: Block) -> Iterator[Fact]:
                 value=record.metrics.get(metric),
                 status=record.status,
                 reason=record.reason,
-                trained_params=record.cost.get("trained_params"),
-                served_params=record.cost.get("served_params"),
-                head_params=record.cost.get("head_params"),
-                key=record.cell.key,
+                key=key,
                 data=record.cell.data,
                 note="; ".join(filter(None, (_protocol(record), lack(record, metric)))),
+                **costs,
             )
 
 

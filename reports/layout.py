@@ -1,13 +1,14 @@
 """What a table is made of; nothing here decides what stands in it."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from typing import Any, Literal
 
 from reports.measures import PARTS, PERCENT, measure, parted, short
 
 NOT_RUN, NO_VALUE, UNDEFINED = "·", "\N{EN DASH}", "n/a"
 AVERAGE = "Avg."
+COST_UNITS = ("_params", "_flops", "_tokens", "_seconds", "_per_second", "_bytes", "_joules")
 
 
 @dataclass(frozen=True)
@@ -98,6 +99,37 @@ class Fact:
     verdict: str = ""  # "better", "worse" or "no difference seen"; empty without a test
     test: str = ""  # by which test, or why there is none
     p: float | None = None  # corrected for all methods of the column
+    backbone_params: int | None = None
+    train_flops: int | None = None
+    forward_flops: int | None = None  # with the next two, all of `train_flops`
+    activation_gradient_flops: int | None = None
+    weight_gradient_flops: int | None = None
+    optimizer_flops: int | None = None  # besides
+    inference_flops: int | None = None  # of one row
+    inference_tokens: int | None = None  # of that row
+    train_seconds: float | None = None
+    eval_seconds: float | None = None
+    train_flops_per_second: float | None = None
+    eval_flops_per_second: float | None = None
+    train_rows_per_second: float | None = None
+    train_tokens_per_second: float | None = None
+    eval_rows_per_second: float | None = None
+    eval_tokens_per_second: float | None = None
+    peak_memory_bytes: int | None = None
+    memory_source: str = ""  # numbers of different sources do not compare
+    checkpoint_bytes: int | None = None
+    energy_joules: float | None = None
+    energy_source: str = ""
+    energy_kind: str = ""  # "measured", "modelled" or "unavailable"
+    needed_train_flops: int | None = None  # of the runs that it builds on
+    needed_train_seconds: float | None = None
+
+
+COSTS = tuple(  # by their names in records
+    field.name
+    for field in fields(Fact)
+    if field.name.endswith(COST_UNITS) or field.name.startswith(("memory_", "energy_"))
+)
 
 
 @dataclass(frozen=True)

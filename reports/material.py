@@ -1,7 +1,7 @@
 """What every form of a report is made of: records laid out, and what stands beside them."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from bench.record import Record
 from reports.blocks import Block, grouped
@@ -37,6 +37,11 @@ class Material:
         """Every record, once."""
         found = {r.cell.key: r for part in self.parts for r in part.block.records}
         return [*found.values()]
+
+    def titled(self) -> "Material":
+        """The same with its own title over every part, as a table of a paper has it."""
+        parts = tuple(replace(part, title=self.title) for part in self.parts)
+        return replace(self, parts=parts)
 
     def known(self, label: str) -> None:
         """Raises ValueError, naming the nearest, where no row is labelled so."""

@@ -7,39 +7,6 @@ from decimal import Decimal
 from reports.layout import NO_VALUE, Column, Entry, Fact, Row, averaged
 from reports.published import PublishedRow, Score
 
-ADAMIX = (
-    "the last epoch, the number of runs is not told; 0.35M of LoRA is as printed, rank 4 on q and "
-    "v makes 0.39M"
-)
-LORA = (
-    "the best epoch of each run, the mean of 3 runs; ± as printed; rows without ± may be of prior "
-    "work; 0.35M of LoRA is as printed, rank 4 on q and v makes 0.39M"
-)
-TOKENISED = (
-    "scored against tokenised references, NIST by the scorer's Python variant, so the numbers of "
-    "the official scorer are close but not the same"
-)
-PROTOCOL = {  # how the scores of a paper's table came about
-    "Table 1 (GLUE dev, RoBERTa-large)": "AdaMix is one run with the epoch that is best on the "
-    "reported development split; its baselines are copied from Hu et al. 2021; the average uses "
-    "accuracy of QQP and MRPC",
-    "Table 2 (GLUE dev, BERT-base)": "AdaMix is one run with the epoch that is best on the "
-    "reported development split; its baselines are copied from Mao et al. 2021 and Zaken et al. "
-    "2021; the average uses F1 of QQP and MRPC",
-    "Table 2 (GLUE dev)": "median of 5 runs, each with the epoch that is best on the reported "
-    "development split; ± as printed; rows of prior work are copied; the average uses accuracy "
-    "of QQP and MRPC",
-    "Table 3 (GLUE dev, all training data, best dev performance)": "one run, the best score on "
-    "the reported development split; the average uses F1 of QQP and MRPC",
-    "Table 3 (E2E NLG test, GPT-2 medium)": f"{ADAMIX}; {TOKENISED}",
-    "WebNLG test, GPT-2 medium (table number not confirmed)": f"{ADAMIX}; all categories",
-    "DART test, GPT-2 medium (table number not confirmed)": ADAMIX,
-    "Table 3 (E2E NLG test)": f"{LORA}; length penalty 0.9; {TOKENISED}",
-    "Table 13 (DART test)": f"{LORA}; the README of its code prints BLEU 46.0 and 45.7 for FT and "
-    "prefix-layer tuning",
-    "Table 14 (WebNLG test)": f"{LORA}; the README of its code prints other BLEU for FT and Prefix "
-    "(all: 47.6 and 54.4)",
-}
 AVERAGED = {"cola", "mnli", "mrpc", "qnli", "qqp", "rte", "sst2", "stsb"}
 
 
@@ -61,14 +28,14 @@ def footnotes(rows: Sequence[PublishedRow], columns: Sequence[Column]) -> list[s
     """What papers' rows are, then one line a table that they come from."""
     if not rows:
         return []
-    tables = {(row.paper, row.table): row.authors for row in rows}
+    tables = {(row.paper, row.table): row for row in rows}
     other = "" if columns[0].spread else ", or an average over other tasks"
     return [
         "Rows of papers are as printed, parameters in the paper's own count; "
         f"{NO_VALUE} is not printed there{other}.",
         *(
-            f"{authors}: {paper}, {table}{': ' + PROTOCOL[table] if table in PROTOCOL else ''}."
-            for (paper, table), authors in tables.items()
+            f"{row.authors}: {row.paper}, {row.table}{': ' + row.told if row.told else ''}."
+            for row in tables.values()
         ),
     ]
 

@@ -6,12 +6,16 @@ GLUE and the BLEU, METEOR and ROUGE-L of E2E are printed times 100; so is the BL
 DART, which is recorded so too.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from csv import DictReader
 from dataclasses import dataclass
+from decimal import ROUND_HALF_UP, Decimal
 from functools import cache
 from itertools import groupby
 from pathlib import Path
+
+from reports import protocols
+from reports.protocols import Key, Known
 
 MODELS = {  # name in cells, less the hub's organisation: name in papers
     "bert-base-uncased": "BERT-base",
@@ -46,7 +50,22 @@ class PublishedRow:
     @property
     def authors(self) -> str:
         """Who and when: "Wang et al. 2022"."""
-        return self.paper.partition("(")[2].rstrip(")").partition(",")[0] or self.paper
+        return _authors(self.paper)
+
+    @property
+    def key(self) -> Key:
+        """What names the row in protocols.toml."""
+        return (self.paper, self.table, self.method, self.params)
+
+    @property
+    def known(self) -> Known:
+        """How its numbers came about, and which of our methods it is of."""
+        return _protocols().rows[self.key]
+
+    @property
+    def told(self) -> str:
+        """What a footnote says of its table; empty where nothing is known."""
+        return _protocols().told.get((self.paper, self.table), "")
 
     @property
     def label(self) -> str:
@@ -62,6 +81,56 @@ class PublishedRow:
         return {score.metric: score for score in self.scores if score.task == task}
 
 
+@dataclass(frozen=True)
+class Count:
+    """A count of parameters as a paper prints it."""
+
+    paper: str
+    table: str
+    model: str  # as papers write it
+    method: str  # likewise
+    printed: str  # millions
+    ours: str  # text of our method; empty where we have none
+    note: str  # why it is not what we count; empty where it is
+
+    @property
+    def authors(self) -> str:
+        """Who and when: "Wang et al. 2022"."""
+        return _authors(self.paper)
+
+    def agrees(self, parameters: int) -> bool:
+        """Whether that many parameters are printed so, rounded to the printed digits."""
+        printed = Decimal(self.printed)
+        return Decimal(parameters).scaleb(-6).quantize(printed, ROUND_HALF_UP) == printed
+
+
+def counts(model: str) -> list[Count]:
+    """Every count that papers print for `model`: "roberta-large", with or without "owner/".
+
+    A row of the same method stands once for each paper and table.
+    """
+    name = printed_name(model)
+    rows = [
+        Count(
+            row.paper,
+            row.table,
+            name,
+            row.method,
+            row.params,
+            _first(row.known.ours),
+            row.known.note,
+        )
+        for row in published(model)
+        if row.params
+    ]
+    others = [
+        Count(c.paper, c.table, name, c.method, c.params, _first(c.ours), c.note)
+        for c in _protocols().counts
+        if c.model == name
+    ]
+    return rows + others
+
+
 def printed_name(model: str) -> str:
     """What papers call the model that a cell calls `model`; empty when none reports it."""
     return MODELS.get(model.rpartition("/")[2], "")
@@ -70,6 +139,21 @@ def printed_name(model: str) -> str:
 def published(model: str) -> list[PublishedRow]:
     """The rows that papers print for `model`: "roberta-large", with or without "owner/"."""
     return [row for row in _all() if row.model == printed_name(model)]
+
+
+def _authors(paper: str) -> str:
+    return paper.partition("(")[2].rstrip(")").partition(",")[0] or paper
+
+
+def _first(ours: Sequence[str]) -> str:
+    """The text that a row is counted by; empty where we have no such method."""
+    return next(iter(ours), "")
+
+
+@cache
+def _protocols() -> protocols.Protocols:
+    """Raises ValueError where protocols.toml and published.csv have not the same rows."""
+    return protocols.shipped(tuple(row.key for row in _all()))
 
 
 @cache

@@ -1,60 +1,21 @@
-"""Tables as text: Markdown and LaTeX for readers, CSV for programs."""
+"""Tables as text: Markdown, LaTeX and HTML for readers, CSV for programs."""
 
 import re
 from collections.abc import Callable, Sequence
-from csv import DictWriter
-from dataclasses import asdict, fields
-from io import StringIO
 
-from reports.layout import Entry, Fact, Remark, Table
+from reports.forms import FROM_PAPERS, TRIANGLES, notes
+from reports.frame import csv
+from reports.html import html
+from reports.latex import latex
+from reports.layout import Entry, Table
+from reports.legible import line
 
-FROM_PAPERS = "as printed in papers"
-TRIANGLES = {"": "", "better": "▲", "worse": "▼"}
-LATEX = str.maketrans(
-    {
-        "\\": r"\textbackslash{}",
-        "~": r"\textasciitilde{}",
-        "^": r"\textasciicircum{}",
-        "|": r"\textbar{}",
-        "<": r"\textless{}",
-        ">": r"\textgreater{}",
-        "[": "{[}",  # a bracket after \\ or \item would be an option
-        "]": "{]}",
-        "*": "{*}",  # so would a star after \\
-        "±": r"$\pm$",
-        "▲": r"$\bigtriangleup$",
-        "▼": r"$\bigtriangledown$",
-        "↓": r"$\downarrow$",
-        "·": r"$\cdot$",
-        "\N{EN DASH}": "--",
-        "\N{MINUS SIGN}": "$-$",
-        **{c: f"\\{c}" for c in "&%$#_{}"},
-    }
-)
+__all__ = ["csv", "html", "latex", "markdown"]
 
 
 def markdown(*tables: Table) -> str:
     """GitHub Markdown whose columns are aligned in the source too."""
     return "\n".join(map(_markdown, tables))
-
-
-def latex(*tables: Table) -> str:
-    """LaTeX table environments, for a document that uses booktabs."""
-    return "\n".join(map(_latex, tables))
-
-
-def csv(*tables: Table) -> str:
-    """The facts of the tables, all of one kind, unrounded.
-
-    Of runs a line a metric; papers' numbers follow, on the same scale.
-    """
-    facts = [fact for table in tables for fact in table.facts]
-    out = StringIO()
-    names = [field.name for field in fields(facts[0] if facts else Fact)]
-    writer = DictWriter(out, names, lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(map(asdict, facts))
-    return out.getvalue()
 
 
 def _markdown(table: Table) -> str:
@@ -64,9 +25,10 @@ def _markdown(table: Table) -> str:
     rules = [f":{'-' * (len(columns[0][0]) - 1)}"]
     rules += [f"{'-' * (len(column[0]) - 1)}:" for column in columns[1:]]
     lines.insert(1, f"| {' | '.join(rules)} |")
-    notes = [f"{n}. {_escaped(_told(r))}" for n, r in enumerate(table.remarks, start=1)]
-    notes += [f"- {_escaped(footnote)}" for footnote in table.footnotes]
-    return "\n".join([f"### {_escaped(table.title)}", "", *lines, "", *notes, ""])
+    numbered, others = notes(table)
+    told = [f"{n}. {_opening(note)}" for n, note in enumerate(numbered, start=1)]
+    told += [f"- {_opening(note)}" for note in others]
+    return "\n".join([f"### {_opening(table.title)}", "", *lines, "", *told, ""])
 
 
 def _column(table: Table, index: int, head: str) -> list[str]:
@@ -78,7 +40,8 @@ def _column(table: Table, index: int, head: str) -> list[str]:
     texts = [head]
     for entry, mark in zip(entries, marks, strict=True):
         text = _escaped(entry.text)
-        told = f"**{text}**{mark:<{wide}}" if entry.best else f"{plain}{text}{mark:<{wide}}{plain}"
+        best = entry.best and text[-1:].isalnum()  # two stars behind a sign end nothing
+        told = f"**{text}**{mark:<{wide}}" if best else f"{plain}{text}{mark:<{wide}}{plain}"
         texts.append(told)
     if table.papers:
         texts.insert(1 + len(table.rows), f"*{FROM_PAPERS}*" if index == 0 else "")
@@ -97,61 +60,14 @@ def _marks(table: Table, entries: Sequence[Entry]) -> list[str]:
     ]
 
 
-def _told(remark: Remark) -> str:
-    return f"{remark.sentence} ({remark.places})." if remark.places else f"{remark.sentence}."
+def _opening(text: str) -> str:
+    """Text that begins a line or is a heading; it begins no list, and ends no heading."""
+    text = re.sub(r"#(?=#*$)", r"\\#", _escaped(text))
+    text = re.sub(r"^(\d+)(?=[.)])", r"\1\\", text)
+    return re.sub(r"^(?=[#>+=:\[-])", r"\\", text)
 
 
 def _escaped(text: str) -> str:
-    """Without what Markdown would take for markup; underscores inside words are safe."""
-    text = re.sub(r"[\\`*<|~]|\](?=\()|&(?=#?\w+;)", r"\\\g<0>", text)
+    """One line without what Markdown would take for markup; underscores inside words are safe."""
+    text = re.sub(r"[\\`*<|~]|\](?=\()|&(?=#?\w+;)", r"\\\g<0>", line(text))
     return re.sub(r"(?<![A-Za-z0-9])_|_(?![A-Za-z0-9])", r"\\_", text)
-
-
-def _latex(table: Table) -> str:
-    heads = " & ".join(map(_plain, table.columns))
-    body = [_latex_row(table, row) for row in table.rows]
-    if table.papers:
-        across = rf"\multicolumn{{{len(table.columns)}}}{{l}}{{\emph{{{FROM_PAPERS}}}}} \\"
-        body += [r"\midrule", across, *(_latex_row(table, row) for row in table.papers)]
-    return "\n".join(
-        [
-            r"\begin{table}",
-            r"\centering\small",
-            rf"\caption{{{_plain(table.title)}}}",
-            rf"\begin{{tabular}}{{l{'r' * (len(table.columns) - 1)}}}",
-            r"\toprule",
-            rf"{heads} \\",
-            r"\midrule",
-            *body,
-            r"\bottomrule",
-            r"\end{tabular}",
-            r"\begin{itemize}\footnotesize",
-            *_latex_notes(table),
-            r"\end{itemize}",
-            r"\end{table}",
-            "",
-        ]
-    )
-
-
-def _latex_notes(table: Table) -> list[str]:
-    notes = [rf"\item[{n}] {_plain(_told(r))}" for n, r in enumerate(table.remarks, start=1)]
-    return notes + [rf"\item {_plain(footnote)}" for footnote in table.footnotes]
-
-
-def _latex_row(table: Table, row: Sequence[Entry]) -> str:
-    return " & ".join(_latex_entry(table, entry) for entry in row) + r" \\"
-
-
-def _latex_entry(table: Table, entry: Entry) -> str:
-    text = _plain(entry.text)
-    if entry.best:
-        text = rf"\textbf{{{text}}}"
-    numbers = ",".join(map(str, table.numbers(entry)))
-    raised = TRIANGLES[entry.sense].translate(LATEX).strip("$") + numbers
-    return f"{text}$^{{{raised}}}$" if raised else text
-
-
-def _plain(text: str) -> str:
-    """Without what LaTeX would take for a command; a minus is a minus, not a hyphen."""
-    return re.sub(r"(?<!\w)-(?=\d)", "\N{MINUS SIGN}", text).translate(LATEX)

@@ -88,7 +88,7 @@ def flat(text: str) -> list[dict]:
         (["run", *SMALL, "--executor", "slurm"], "Invalid value for '--executor'"),
         (["run", *SMALL, "--methods", "lorra"], "no method named 'lorra'; did you mean 'lora'?"),
         (["run", *SMALL, "--store", "file"], "expected a directory for the store, got the file"),
-        (["report", "--format", "html"], "no format named 'html'; valid: csv, md, tex"),
+        (["report", "--format", "htm"], "no format named 'htm'; did you mean 'html'?"),
         (["report", "--format", "mdd"], "no format named 'mdd'; did you mean 'md'?"),
         (["report", "--store", "none"], "no records in none"),
         (["report", "--tasks", "rte"], "expected --suite beside --tasks, which narrows one"),
@@ -224,10 +224,26 @@ def test_params_counts_from_the_configuration_alone(bench):
     words = ("params", "--model", "bert-base-uncased", "--methods", "head,lora[targets=q+zz]")
     code, out, err = bench(*words, "--json")
     assert (code, err) == (0, "")
-    head, unsuited = flat(out)
+    head, unsuited, *printed = flat(out)
     assert (head["trained_params"], head["head_params"], head["reason"]) == (0, 2 * 768 + 2, "")
     assert "zz" in unsuited["reason"] and "trained_params" not in unsuited
-    assert "has no place 'zz'" in bench(*words)[1]
+    by_name = {(row["printed_as"], row["paper"]): row for row in printed}
+    lora = by_name["LoRA", "Wang et al. 2022"]
+    assert (lora["printed_millions"], lora["served_params"], lora["agrees"]) == (
+        "0.3",
+        294_912,
+        True,
+    )
+    assert by_name["Fine-tuning", "Mao et al. 2021"]["served_params"] == 109_482_240
+    text = bench(*words)[1]
+    assert "has no place 'zz'" in text
+    assert "    0.3      294,912  lora: LoRA (Wang et al. 2022)" in text
+    assert "    1.1               no such method here: UNIPELT (AP)" in text
+
+
+def test_params_of_a_model_that_no_paper_has_are_its_own_alone(bench):
+    out = bench("params", "--model", "minilm", "--methods", "head")[1]
+    assert "22,565,376 parameters" in out and "papers" not in out
 
 
 def test_report_prints_each_form_of_what_is_in_the_store(bench):

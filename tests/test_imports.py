@@ -23,7 +23,7 @@ LATER = (
         "cli",
         "progress",
     ),
-    *("execute", "where", "typed", "__main__"),
+    *("execute", "where", "typed", "papertable", "__main__"),
 )
 LOW = {f"bench.{name}" for name in BOTTOM}
 SIDE = (

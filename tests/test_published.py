@@ -2,8 +2,9 @@ from decimal import Decimal
 
 import pytest
 
+from reports import protocols
 from reports.papers import AVERAGED
-from reports.published import printed_name, published
+from reports.published import Count, counts, printed_name, published
 
 MODELS = ["bert-base-uncased", "roberta-base", "roberta-large"]
 PRIMARY = {"cola": "matthews", "stsb": "pearson"}
@@ -138,3 +139,175 @@ def test_published_rows_of_data_to_text_are_told_apart_by_their_label_and_size()
     for task in ("e2e", "webnlg", "dart"):
         names = [(row.label, row.params) for row in texts if row.of(task)]
         assert len(set(names)) == len(names)
+
+
+KEY = ("P (A et al. 2020)", "Table 9", "M", "1.5")
+FILE = """
+[protocols.once]
+source = "seen"
+statistic = "one run"
+runs = 1
+selection = "dev"
+settings = { "*" = { lr = 1e-3, batch = 4 }, rte = { lr = 2e-3 } }
+unlike = { mrpc = "another start" }
+
+[[tables]]
+paper = "P (A et al. 2020)"
+table = "Table 9"
+told = "told"
+protocol = "once"
+rows = [{ method = "M", params = "1.5", ours = ["lora"], note = "why" }]
+"""
+
+
+def test_protocols_tell_what_is_known_of_a_row():
+    found = protocols.read(FILE, [KEY])
+    row = found.rows[KEY]
+    assert (row.ours, row.note, row.protocol.printed) == (("lora",), "why", "one run")
+    assert row.protocol.options("rte") == {"lr": 2e-3, "batch": 4}
+    assert row.protocol.options("cola") == {"lr": 1e-3, "batch": 4}
+    assert (row.protocol.departs("mrpc"), row.protocol.departs("rte")) == ("another start", "")
+    assert found.told == {KEY[:2]: "told"}
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "told"),
+    [
+        (
+            "source =",
+            "sorce =",
+            "protocols.toml, protocols.once.source: field required",
+        ),
+        (
+            "selection =",
+            "colour = 1\nselection =",
+            "protocols.toml, protocols.once.colour: no key named 'colour'; valid: decoding, "
+            "metrics, rows, runs, scoring, selection, settings, source, statistic, unlike",
+        ),
+        (
+            "params =",
+            "methd = 1, params =",
+            "protocols.toml, tables.0.rows.0.methd: no key named 'methd'; did you mean 'method'?",
+        ),
+        (
+            '"one run"',
+            '"mode"',
+            "protocols.toml, protocols.once.statistic: input should be 'one run', 'mean', "
+            "'median' or 'not told'",
+        ),
+        (
+            "runs = 1",
+            "runs = 3",
+            "protocols.toml, protocols.once: expected runs that make a 'one run', got 3",
+        ),
+        (
+            '"one run"',
+            '"median"',
+            "protocols.toml, protocols.once: expected runs that make a 'median', got 1",
+        ),
+        (
+            '= "once"',
+            '= "onse"',
+            "protocols.toml: no protocol named 'onse'; did you mean 'once'?",
+        ),
+        (
+            '"1.5"',
+            '"2.5"',
+            "protocols.toml: expected entries for 'M' (1.5) of 'Table 9', P (A et al. 2020): "
+            "1, got 0",
+        ),
+        (
+            "rows = [",
+            'rows = [{ method = "M", params = "1.5" }, ',
+            "protocols.toml: expected entries for 'M' (1.5) of 'Table 9', P (A et al. 2020): "
+            "1, got 2",
+        ),
+        (
+            "rows = [",
+            'rows = [{ method = "N", params = "" }, ',
+            "protocols.toml: expected entries for 'N' (no count) of 'Table 9', P (A et al. 2020): "
+            "0, got 1",
+        ),
+        ("[protocols.once]", "[protocols", "protocols.toml: Expected ']'"),
+    ],
+)
+def test_wrong_protocols_are_refused_in_one_line(old, new, told):
+    with pytest.raises(ValueError) as error:
+        protocols.read(FILE.replace(old, new, 1), [KEY])
+    assert str(error.value).startswith(told) and "\n" not in str(error.value)
+
+
+def test_known_protocols_are_those_that_the_papers_tell():
+    large = row("roberta-large", "AdaMix (adapter)", "Table 1").known.protocol
+    assert (large.printed, large.selection) == ("one run", "dev")
+    assert large.options("rte")["lr"] == 5e-4 and large.options("cola")["epochs"] == 80
+    base = row("roberta-base", "LoRA", "Table 2").known
+    assert (base.protocol.printed, base.ours) == ("median of 5", ("lora[alpha=8]",))
+    assert base.protocol.departs("rte") and not base.protocol.departs("sst2")
+    rerun = next(r for r in texts if "reproduced" in r.method and r.of("webnlg")).known.protocol
+    assert (rerun.selection, rerun.scoring, rerun.runs) == ("last", "lora", 0)
+
+
+# Typed by hand from shared/paper/adamix.md, section 3.1: rate, epochs, batch.
+RELEASED = {
+    ("bert-base-uncased", "mnli"): (4e-4, 40, 64),
+    ("bert-base-uncased", "mrpc"): (4e-4, 100, 16),
+    ("bert-base-uncased", "qqp"): (5e-4, 60, 64),
+    ("bert-base-uncased", "stsb"): (5e-4, 80, 32),
+    ("roberta-large", "mnli"): (3e-4, 20, 64),
+    ("roberta-large", "mrpc"): (3e-4, 60, 64),
+    ("roberta-large", "rte"): (5e-4, 60, 64),
+    ("roberta-large", "qqp"): (None, 80, 64),  # the rate is one of three
+}
+
+
+@pytest.mark.parametrize(("model", "task"), RELEASED)
+def test_known_settings_are_those_of_the_released_checkpoints(model, task):
+    (adamix,) = [r for r in published(model) if r.method == "AdaMix (adapter)"]
+    known = adamix.known.protocol.options(task)
+    assert (known.get("lr"), known["epochs"], known["batch"]) == RELEASED[model, task]
+
+
+def test_rows_whose_method_is_not_ours_have_no_text():
+    none = {row.method for row in (*every_row, *texts) if not row.known.ours}
+    assert none == {
+        "UNIPELT (AP)",
+        "UNIPELT (APL)",
+        "UniPELT (AP)",
+        "UniPELT (AP) without gates",
+        "UniPELT (APL)",
+        "AdapterD AdapterDrop (prior work)",
+        "PreLayer, prefix-layer tuning",
+        "PrefLayer, prefix-layer tuning",
+        "PrefLayer",
+    }
+
+
+def test_counts_are_of_every_row_with_one_and_of_those_elsewhere():
+    assert [len(counts(model)) for model in [*MODELS, "gpt2-medium"]] == [15, 6, 14, 47]
+    assert counts("minilm") == []
+    assert counts("google-bert/bert-base-uncased")[-1] == Count(
+        "UniPELT (Mao et al. 2021)",
+        "Table 4 (parameters)",
+        "BERT-base",
+        "BitFit",
+        "0.103",
+        "bitfit",
+        "",
+    )
+
+
+@pytest.mark.parametrize(
+    ("printed", "parameters", "agrees"),
+    [
+        ("0.8", 811_392, True),
+        ("0.8", 850_000, False),
+        ("0.8", 849_999, True),
+        ("0.35", 393_216, False),
+        ("11", 11_089_152, True),
+        ("11.09", 11_084_999, False),
+    ],
+)
+def test_count_agrees_where_it_rounds_to_what_is_printed(printed, parameters, agrees):
+    count = Count("P", "T", "M", "m", printed, "lora", "")
+    assert count.agrees(parameters) is agrees

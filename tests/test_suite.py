@@ -154,7 +154,7 @@ def test_profile_that_a_suite_lacks_is_refused(write):
         (
             f"colour = 1\n{SMALL}",
             "suite own.toml, colour: no key named 'colour'; "
-            "valid: baseline, methods, name, profiles, tasks, title, variants",
+            "valid: baseline, methods, name, profiles, tables, tasks, title, variants",
         ),
         (
             f"{SMALL}sed = 1",
