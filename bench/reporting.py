@@ -141,7 +141,8 @@ def _files(made: "Material", form: str, view: View) -> dict[str, str]:
 
 
 def _shown(made: "Material", view: View) -> list["Table"]:
-    from reports import beside, compare, tables
+    from reports import compare, tables
+    from reports.published import beside
 
     if view.compare:
         return compare.of_parts(made.parts, view.compare, made.files.answers)

@@ -4,14 +4,14 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from bench.record import Record
-from reports import marks, notes, papers
+from reports import marks, notes
 from reports.blocks import Block, facts
 from reports.entries import row
 from reports.examples import Answers
 from reports.layout import AVERAGE, NO_VALUE, NOT_RUN, Column, Remark, Row, Table, averaged
 from reports.material import Part, laid_out
 from reports.pairing import known
-from reports.published import PublishedRow, printed_name
+from reports.published import PublishedRow, papers, printed_name
 
 
 def tables(

@@ -8,12 +8,11 @@ import pytest
 from bench import spec
 from bench.recipe import SELECTION, AdamW
 from methods import resolve as method_of
-from reports import beside, protocols
-from reports.likeness import checks
-from reports.matched import AGREES, HIGHER, LOWER
 from reports.material import laid_out
-from reports.prediction import centre, interval
-from reports.published import MODELS, PublishedRow, Score, published
+from reports.published import MODELS, PublishedRow, Score, beside, protocols, published
+from reports.published.likeness import checks
+from reports.published.matched import AGREES, HIGHER, LOWER
+from reports.published.prediction import centre, interval
 from reports.render import csv, html, latex, markdown
 from tests.records import COST, E2E, MRPC, SST2, cell, lost, scored, text_cell
 

@@ -8,10 +8,10 @@ import pytest
 
 from bench.record import Record
 from reports.compare import comparisons
-from reports.frame import facts_frame, shown_frame
 from reports.layout import COSTS, Fact, Table
 from reports.published import published
 from reports.render import csv
+from reports.render.frame import facts_frame, shown_frame
 from reports.tables import tables
 from tests.records import SST2, cell, scored, small
 

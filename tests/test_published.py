@@ -2,9 +2,8 @@ from decimal import Decimal
 
 import pytest
 
-from reports import protocols
-from reports.papers import AVERAGED
-from reports.published import Count, counts, printed_name, published
+from reports.published import Count, counts, printed_name, protocols, published
+from reports.published.papers import AVERAGED
 
 MODELS = ["bert-base-uncased", "roberta-base", "roberta-large"]
 PRIMARY = {"cola": "matthews", "stsb": "pearson"}

@@ -17,10 +17,10 @@ from markdown_it import MarkdownIt
 
 from bench.record import Record
 from reports.layout import Entry, Remark, Table
-from reports.legible import line
-from reports.letters import letters
 from reports.published import published
 from reports.render import csv, html, latex, markdown
+from reports.render.legible import line
+from reports.render.letters import letters
 from reports.tables import tables
 from tests.records import MRPC, SST2, STSB, cell, lost, scored, small
 

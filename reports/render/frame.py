@@ -8,7 +8,7 @@ from dataclasses import fields
 from typing import TYPE_CHECKING, Any
 
 from reports.layout import Fact, Table
-from reports.legible import encodable, line
+from reports.render.legible import encodable, line
 
 if TYPE_CHECKING:
     from pandas import DataFrame, Series

@@ -3,7 +3,7 @@
 import re
 import unicodedata
 
-from reports.legible import UNKNOWN, line
+from reports.render.legible import UNKNOWN, line
 
 SPECIAL = {
     "\\": r"\textbackslash{}",

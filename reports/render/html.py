@@ -3,9 +3,9 @@
 from collections.abc import Iterator, Sequence
 from html import escape
 
-from reports.forms import FROM_PAPERS, SENSES, TRIANGLES, notes
 from reports.layout import Entry, Row, Table
-from reports.legible import line
+from reports.render.forms import FROM_PAPERS, SENSES, TRIANGLES, notes
+from reports.render.legible import line
 
 
 def html(*tables: Table) -> str:

@@ -1,16 +1,11 @@
-"""Tables as text: Markdown, LaTeX and HTML for readers, CSV for programs."""
+"""Tables as Markdown."""
 
 import re
 from collections.abc import Callable, Sequence
 
-from reports.forms import FROM_PAPERS, TRIANGLES, notes
-from reports.frame import csv
-from reports.html import html
-from reports.latex import latex
 from reports.layout import Entry, Table
-from reports.legible import line
-
-__all__ = ["csv", "html", "latex", "markdown"]
+from reports.render.forms import FROM_PAPERS, TRIANGLES, notes
+from reports.render.legible import line
 
 
 def markdown(*tables: Table) -> str:

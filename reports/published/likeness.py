@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 from bench.record import Record
 from reports.checks import source
-from reports.protocols import NOT_TOLD, Protocol, Value
+from reports.published.protocols import NOT_TOLD, Protocol, Value
 
 OPTION = re.compile(r"(\w+)=([^,\[\]]*)")
 SKIPPED = ": skipped "  # unusable lines, which the counts of rows leave out on both sides

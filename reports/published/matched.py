@@ -6,10 +6,10 @@ from dataclasses import dataclass
 
 from reports.blocks import Block, Slot
 from reports.layout import AVERAGE, Column
-from reports.likeness import Check, checks
-from reports.papers import AVERAGED
-from reports.prediction import FEWEST, Statistic, centre, interval
 from reports.published import PublishedRow, Score
+from reports.published.likeness import Check, checks
+from reports.published.papers import AVERAGED
+from reports.published.prediction import FEWEST, Statistic, centre, interval
 
 Resolve = Callable[
     [str, str], str

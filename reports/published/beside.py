@@ -9,11 +9,11 @@ from functools import cache
 from reports import notes
 from reports.blocks import Block, Slot
 from reports.layout import AVERAGE, NO_VALUE, Entry, Remark, Row, Table
-from reports.likeness import kept
-from reports.matched import NUMBER, Line, Resolve, lines
 from reports.material import Part
 from reports.measures import measure, parted, short
 from reports.published import PublishedRow, printed_name
+from reports.published.likeness import kept
+from reports.published.matched import NUMBER, Line, Resolve, lines
 
 NONE = "no verdict"
 HEADS = ("Method", "Task", "Metric", "Ours", "Theirs", "Gap", "Published as", "Alike", "Verdict")

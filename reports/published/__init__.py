@@ -14,8 +14,8 @@ from functools import cache
 from itertools import groupby
 from pathlib import Path
 
-from reports import protocols
-from reports.protocols import Key, Known
+from reports.published import protocols
+from reports.published.protocols import Key, Known
 
 MODELS = {  # name in cells, less the hub's organisation: name in papers
     "bert-base-uncased": "BERT-base",

@@ -3,9 +3,9 @@
 import math
 from collections.abc import Sequence
 
-from reports.forms import FROM_PAPERS, TRIANGLES, notes
 from reports.layout import Entry, Row, Table
-from reports.letters import letters
+from reports.render.forms import FROM_PAPERS, TRIANGLES, notes
+from reports.render.letters import letters
 
 PAGE, BREADTH = 44, 95  # lines of rows and notes that a page holds; characters of a line of notes
 
