@@ -222,7 +222,7 @@ def test_damaged_score_is_left_out_and_told_of(bad):
     found = runs(["lora", "adapter", "odd"])
     found = [replace(r, metrics={"accuracy": bad}) if r.cell.label == "odd" else r for r in found]
     plot = plots(material(found))[0]
-    assert "3 of 9 runs failed, were skipped or have no finite score." in plot.caption
+    assert "Of 9 runs 3 have no finite score: failed, skipped or undefined." in plot.caption
     assert "odd" not in texts(plot.svg())
 
 

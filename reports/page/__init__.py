@@ -1,8 +1,9 @@
 """One static page of a report: it asks for nothing from outside and opens from a file."""
 
+import re
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from bench import __version__
 from reports import tables
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from reports.plots.plot import Plot
 
 HERE = Path(__file__).parent
+WIDE = 360  # points, 5 inches
 SCRIPTS = ("dom.js", "units.js", "tables.js", "runs.js", "parts.js", "cell.js", "pictures.js")
 
 
@@ -40,13 +42,25 @@ def page(material: Material, pictures: Sequence["Plot"] = ()) -> str:
         generated=any(part.block.generated for part in material.parts),
         facts=about.facts(material.name, records),
         tables=shown(made, material.parts),
-        pictures=[(p.name, p.title, p.caption, safe.image(p.svg())) for p in pictures],
+        pictures=[_picture(plot) for plot in pictures],
         lost=about.lost(material.files, records),
         data=safe.markup(safe.json_text(payload(material, records))),
         count=len(records),
         note=about.limits(len(records)),
         version=__version__,
     )
+
+
+def _picture(plot: "Plot") -> dict[str, Any]:
+    """What the page shows of a plot; one of a page's width takes both columns."""
+    svg = plot.svg()
+    width = re.search(r'width="([0-9.]+)pt"', svg)
+    return {
+        "title": plot.title,
+        "caption": plot.caption,
+        "address": safe.image(svg),
+        "wide": width is not None and float(width[1]) > WIDE,
+    }
 
 
 def _template():

@@ -69,7 +69,10 @@ class Scene:
         count = int(without.sum())
         if not count:
             return ""
-        return f"{count} of {len(without)} runs failed, were skipped or have no finite score."
+        have = "has" if count == 1 else "have"
+        return (
+            f"Of {len(without)} runs {count} {have} no finite score: failed, skipped or undefined."
+        )
 
 
 def scenes(material: Material) -> list[Scene]:
