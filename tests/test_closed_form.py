@@ -31,7 +31,8 @@ SHAPES = {  # none of them is one that accounts are made from
 }
 CASES = [(family, *form) for family, forms in FORMS.items() for form in forms]
 WHOLE = (("bert", 3, False), ("gpt2", 0, False), ("t5", 0, False))
-FEW = ("full", "adapter", "lora", "prompt", "prefix", "adamix-adapter")
+FAST = (("bert", 3, True), ("gpt2", 0, False))
+FEW = ("full", "head", "bitfit", "adapter", "lora", "ia3", "prompt", "prefix", "adamix-adapter")
 MORE = (
     *("adapter[position=houlsby]", "adapter[position=pfeiffer]", "adapter[position=lin]"),
     *("lora[targets=q+k+v+o+up+down]", "ia3[targets=q+o+up]", "prefix[mlp=none]", "top[layers=2]"),
@@ -82,11 +83,21 @@ def finished(chosen, model: Backbone) -> Backbone:
 
 @pytest.mark.parametrize(("family", "outputs", "gaps"), CASES)
 def test_every_method_is_counted_as_the_closed_form_has_it(configs, family, outputs, gaps):
+    compare(configs[family], outputs, gaps, FEW)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("family", "outputs", "gaps"), WHOLE)
+def test_every_variant_is_counted_as_the_closed_form_has_it(configs, family, outputs, gaps):
+    compare(configs[family], outputs, gaps, TEXTS)
+
+
+def compare(weights: Weights, outputs: int, gaps: bool, texts) -> None:
+    """Counts and closed forms of the methods that serve the model."""
     compared = 0
-    texts = TEXTS if (family, outputs, gaps) in WHOLE else FEW
     for text in texts:
         try:
-            chosen, model, loss, kind = prepared(text, configs[family], outputs, gaps)
+            chosen, model, loss, kind = prepared(text, weights, outputs, gaps)
         except (Unsuited, Unserved):
             continue
         step = closed(model, loss, kind)
@@ -99,7 +110,10 @@ def test_every_method_is_counted_as_the_closed_form_has_it(configs, family, outp
     assert compared > len(texts) / 2
 
 
-@pytest.mark.parametrize(("family", "outputs", "gaps"), CASES)
+@pytest.mark.parametrize(
+    ("family", "outputs", "gaps"),
+    [*FAST, *(pytest.param(*case, marks=pytest.mark.slow) for case in CASES if case not in FAST)],
+)
 def test_counts_at_a_few_shapes_give_the_coefficients_of_the_closed_form(
     configs, family, outputs, gaps
 ):
@@ -110,7 +124,9 @@ def test_counts_at_a_few_shapes_give_the_coefficients_of_the_closed_form(
     assert closed_form.serve(model) == served(model, kind)
 
 
-@pytest.mark.parametrize("name", ["bert-base-uncased", "roberta-large", "gpt2-medium"])
+@pytest.mark.parametrize(
+    "name", ["roberta-large", pytest.param("gpt2-medium", marks=pytest.mark.slow)]
+)
 def test_real_configurations_are_counted_as_the_closed_form_has_them(name):
     outputs = 0 if name == "gpt2-medium" else 2
     _, model, loss, kind = prepared("adamix-adapter", find(name), outputs, False)

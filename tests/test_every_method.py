@@ -28,7 +28,10 @@ VARIANTS = [
     "adamix[inner=prefix[mlp=none]]",
 ]
 BARS = {"head": 0.65, "prefix": 0.7}  # what a frozen random encoder lets them reach
-every_method = pytest.mark.parametrize("text", [*method.names(), *alias.names(), *VARIANTS])
+NAMES = [*method.names(), *alias.names()]
+every_method = pytest.mark.parametrize("text", [*NAMES, *VARIANTS])
+RARER = [pytest.param(text, marks=pytest.mark.slow) for text in VARIANTS]
+named_first = pytest.mark.parametrize("text", [*NAMES, *RARER])
 families = pytest.mark.parametrize("family", ["bert", "roberta", "deberta-v2"])
 
 
@@ -105,7 +108,7 @@ def test_finalize_leaves_no_more_parameters_than_it_says_are_served(text):
     assert size(model.parameters()) - plain <= served
 
 
-@every_method
+@named_first
 def test_same_seed_gives_the_same_weights_and_another_seed_others(text):
     def weights(seed: int) -> torch.Tensor:
         run = ToyRun(seed=seed, epochs=1)
@@ -117,7 +120,7 @@ def test_same_seed_gives_the_same_weights_and_another_seed_others(text):
     assert not torch.equal(weights(0), weights(1))
 
 
-@every_method
+@named_first
 def test_method_learns_the_toy_task(text):
     chosen, model = resolve(text, "bert"), backbone(pool="mean")
     run = ToyRun(epochs=12, lr=2e-2)
@@ -133,7 +136,7 @@ def test_method_text_builds_an_equal_method(text):
     assert resolve(spec.text(chosen), "") == chosen
 
 
-@pytest.mark.parametrize("name", [*method.names(), *alias.names()])
+@pytest.mark.parametrize("name", NAMES)
 def test_method_names_its_source(name):
     entry = method[name] if name in method.names() else alias[name]
     assert "20" in entry.source and entry.__doc__.splitlines()[0].endswith(".")

@@ -136,6 +136,7 @@ def test_runs_sort_narrow_and_count(page):
     assert page.locator("[aria-sort]").count() == 0
 
 
+@pytest.mark.slow
 def test_long_lists_are_drawn_a_page_at_a_time(browser, many):
     with opened(browser, many) as page:
         assert page.locator("#runs-table tbody tr").count() == 200
@@ -189,6 +190,7 @@ def test_texts_keep_their_lines(page):
     assert "… 2 more" in page.locator("#cell .predictions").inner_text()
 
 
+@pytest.mark.slow
 def test_record_opens_by_its_address_and_the_way_back_leads_to_the_page(browser, path):
     with opened(browser, path) as page:
         address = page.locator(SOUP).get_attribute("href")
@@ -224,6 +226,7 @@ def test_keyboard_alone_opens_and_shuts_a_record(page):
     assert page.evaluate("document.activeElement.href") == opener
 
 
+@pytest.mark.slow
 def test_skip_link_comes_first_and_leads_past_the_head(page):
     page.keyboard.press("Tab")
     link = page.locator("a.skip")
@@ -233,6 +236,7 @@ def test_skip_link_comes_first_and_leads_past_the_head(page):
     assert page.evaluate("document.activeElement.id") == "main"
 
 
+@pytest.mark.slow
 def test_parents_lead_to_their_records_and_escape_leaves_all(page):
     page.click(SOUP)
     assert "0123456789ab (not on this page)" in page.locator("#cell").inner_text()
@@ -262,6 +266,7 @@ def test_copy_puts_the_command_on_the_clipboard(browser, path):
         assert told == f"python -m bench reproduce results/{key}"
 
 
+@pytest.mark.slow
 def test_copy_works_without_the_clipboard_of_scripts(page):
     page.evaluate("delete Navigator.prototype.clipboard")
     keep = "window.got = document.activeElement.value"
@@ -326,6 +331,7 @@ def test_phone_scrolls_tables_in_their_boxes_and_never_the_page(browser, request
         assert dialog[0] <= dialog[1] and page.evaluate(narrow)
 
 
+@pytest.mark.slow
 def test_what_is_tapped_is_large_enough(browser, path):
     with opened(browser, path, **PHONE) as page:
         page.locator("#runs-table a").first.tap()
@@ -336,6 +342,7 @@ def test_what_is_tapped_is_large_enough(browser, path):
         assert len(sizes) > 10 and all(width >= 24 and height >= 36 for width, height in sizes)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_texts_stand_out_from_their_ground(browser, path, scheme):
     contrast = """() => {
@@ -372,6 +379,7 @@ def test_results_can_be_read_without_javascript(browser, path):
         assert page.locator("figure img").is_visible()
 
 
+@pytest.mark.slow
 def test_print_leaves_controls_out_and_shows_tables_whole(page):
     page.emulate_media(media="print")
     assert page.locator("nav:visible, .controls:visible, .pager:visible").count() == 0

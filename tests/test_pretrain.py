@@ -1,5 +1,6 @@
 import json
 import os
+from dataclasses import asdict
 from hashlib import sha256
 
 import pytest
@@ -222,7 +223,7 @@ def test_record_without_its_parent_beside_it_is_not_run_again(tmp_path):
     child = Plan(asking, SAMPLE, store).cells[1].job.cell
     folder = tmp_path / "alone" / child.key
     folder.mkdir(parents=True)
-    record = {"cell": vars(child), "status": "ok", "schema": 1, "where": {"threads": 1}}
+    record = {"cell": asdict(child), "status": "ok", "schema": 1, "where": {"threads": 1}}
     (folder / "record.json").write_text(json.dumps(record))
     told = refused(again, folder, SAMPLE)
     assert told.startswith("expected the model 'gpt2-mini' in the folder of its own run, got no ")

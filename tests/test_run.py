@@ -229,7 +229,7 @@ def test_predictions_hold_every_reported_row_in_order_with_its_label(lively, tmp
     assert record.cost["head_params"] == 16 * 3 + 3
 
 
-@pytest.mark.parametrize("text", ["full", "adamix-lora"])
+@pytest.mark.parametrize("text", [pytest.param("full", marks=pytest.mark.slow), "adamix-lora"])
 def test_cell_run_again_after_another_gives_the_same_bits(lively, tmp_path, text):
     first = run(job(lively, text), tmp_path / "first")
     run(job(lively, "head", "sst2", seed=1), tmp_path / "other")

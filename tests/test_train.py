@@ -224,7 +224,9 @@ def test_parameter_without_a_gradient_stands_still_or_goes_on(idle):
 
 
 @pytest.mark.parametrize("family", ENCODERS)
-@pytest.mark.parametrize("text", ["full", "adamix[routing=sentence]"])
+@pytest.mark.parametrize(
+    "text", [pytest.param("full", marks=pytest.mark.slow), "adamix[routing=sentence]"]
+)
 def test_bf16_training_keeps_float32_weights_and_moves_them_elsewhere(family, text):
     exact, _ = trained(text, family=family)
     rough, trace = trained(text, family=family, precision="bf16")

@@ -245,7 +245,10 @@ def test_finished_model_writes_what_it_wrote_before(text, family):
     assert texts(model, family) == written
 
 
-@pytest.mark.parametrize("text", ["full", "adapter", "lora", "prefix", "adamix-adapter"])
+RARER = [pytest.param(t, marks=pytest.mark.slow) for t in ("full", "adapter", "lora", "prefix")]
+
+
+@pytest.mark.parametrize("text", ["adamix-adapter", *RARER])
 @pytest.mark.parametrize(
     ("family", "bar"), [("gpt2", 0.8), pytest.param("t5", 0.95, marks=pytest.mark.slow)]
 )
