@@ -203,7 +203,7 @@ def params(
     from reports import published
 
     rows = counts(model, typed.texts(methods), outputs, length)
-    printed = beside(model, published.counts(rows[0]["model"]))
+    printed = beside(model, published.counts(rows[0]["model"]), rows)
     print(_json([*rows, *printed]) if as_json else shown(rows, printed))
 
 

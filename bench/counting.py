@@ -93,27 +93,34 @@ class Printed(Protocol):
         """Whether that many are printed so."""
 
 
-def beside(model: str, printed: Iterable[Printed]) -> list[dict[str, Any]]:
-    """A flat row a printed count, with what our method of the same kind serves on that model."""
+def beside(
+    model: str, printed: Iterable[Printed], counted: Iterable[dict[str, Any]] = ()
+) -> list[dict[str, Any]]:
+    """A flat row a printed count, with what our method of the same kind serves on that model.
+
+    `counted`: rows of `counts`, whose methods are not counted again.
+    """
     weights = find(model)
     outputs = 0 if _writes(weights) else 2
+    known = {resolve(row["method"], weights.name): row.get("served_params") for row in counted}
     served: dict[str, int | None] = {"": None}
     rows = []
     for one in printed:
         if one.ours not in served:
             chosen = resolve(one.ours, weights.name)
-            served[one.ours] = sizes(chosen, weights, outputs).served_params
-        counted = served[one.ours]
+            told = known.get(chosen)
+            served[one.ours] = told or sizes(chosen, weights, outputs).served_params
+        ours = served[one.ours]
         rows.append(
             {
                 "method": one.ours,
                 "model": weights.name,
-                "served_params": counted,
+                "served_params": ours,
                 "printed_millions": one.printed,
                 "printed_as": one.method,
                 "paper": one.authors,
                 "table": one.table,
-                "agrees": None if counted is None else one.agrees(counted),
+                "agrees": None if ours is None else one.agrees(ours),
                 "note": one.note,
             }
         )
