@@ -49,6 +49,7 @@ class Kind(StrEnum):
     tasks = "tasks"
     models = "models"
     suites = "suites"
+    tables = "tables"
     metrics = "metrics"
 
 
@@ -179,7 +180,7 @@ def report(
 
 @app.command("list")
 def list_(kind: Kind, as_json: Json = False) -> None:
-    """List methods, tasks, models, suites or metrics."""
+    """List methods, tasks, models, suites, tables of the paper or metrics."""
     from bench.listing import listing, shown
 
     rows = listing(kind.value)

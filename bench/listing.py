@@ -1,4 +1,4 @@
-"""What there is: methods, tasks, models, suites, metrics, as flat rows."""
+"""What there is: methods, tasks, models, suites, tables, metrics, as flat rows."""
 
 import dataclasses
 import inspect
@@ -56,6 +56,15 @@ def _suites() -> list[dict[str, Any]]:
     ]
 
 
+def _tables() -> list[dict[str, Any]]:
+    from bench.suite import tables
+
+    return [
+        {"name": name, "about": f"{table.title}, {table.of}", "suite": suite}
+        for name, (suite, table) in tables().items()
+    ]
+
+
 def _plugin(entry: Any) -> dict[str, Any]:
     doc = inspect.cleandoc(entry.__doc__ or "").splitlines()
     options = ""
@@ -75,6 +84,7 @@ _KINDS: dict[str, Callable[[], list[dict[str, Any]]]] = {
     "tasks": _tasks,
     "models": _models,
     "suites": _suites,
+    "tables": _tables,
     "metrics": _metrics,
 }
 

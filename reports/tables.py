@@ -11,7 +11,9 @@ from reports.examples import Answers
 from reports.layout import AVERAGE, NO_VALUE, NOT_RUN, Column, Remark, Row, Table, averaged
 from reports.material import Part, laid_out
 from reports.pairing import known
-from reports.published import PublishedRow, papers, printed_name
+from reports.published import PublishedRow, likeness, papers, printed_name
+
+OTHER = "not on the papers' rows: no reproduction"
 
 
 def tables(
@@ -71,7 +73,7 @@ def _table(
     names = [*("" if c.spread else c.title for c in block.columns), *average]
     omitted = ["Rows of papers are left out: our data are generated."] if known != beneath else []
     return Table(
-        title=block.titled(title),
+        title=_titled(block, title, beneath),
         columns=("Method", "Trained / served", *(c.heading for c in block.columns), *average),
         rows=tuple(ours),
         papers=tuple(theirs),
@@ -87,6 +89,13 @@ def _table(
             *papers.facts(beneath, block.columns, block.model),
         ),
     )
+
+
+def _titled(block: Block, title: str, beneath: Sequence[PublishedRow]) -> str:
+    """The block's title; over rows of papers it says where ours are of other data than theirs."""
+    scored = [record for record in block.records if record.status == "ok"]
+    other = any(told for record in scored for told in likeness.rows(record))
+    return block.titled(title) + (f" ({OTHER})" if beneath and other else "")
 
 
 def _bold(rows: Sequence[Row], columns: Sequence[Column]) -> list[Row]:

@@ -534,3 +534,21 @@ def test_few_shot_rows_are_told_with_their_number_and_how_they_are_put(draw, k, 
     (table,) = tables([scored(one, 0.6, data=data) for one in cells], [SST2], title="T")
     put = {"prompt": "as prompts", "head": "to a head"}[form]
     assert f"Few-shot: {told}, other rows for each seed; put {put}." in table.footnotes
+
+
+@pytest.mark.parametrize(
+    ("used", "official", "told"),
+    [
+        ({"train": 1024, "selection": 1000, "dev": 872}, {"train": 67_349, "dev": 872}, True),
+        ({"train": 66_349, "selection": 1000, "dev": 500}, {"train": 67_349, "dev": 872}, True),
+        ({"train": 66_349, "selection": 1000, "dev": 872}, {"train": 67_349, "dev": 872}, False),
+    ],
+)
+def test_title_over_rows_of_papers_says_where_ours_are_of_other_rows(used, official, told):
+    facts = {"used": used, "official": official, "partial": []}
+    record = scored(cell(model="roberta-large"), 0.96, data=facts)
+    (table,) = tables([record], [SST2], title="GLUE", published=published("roberta-large"))
+    assert table.papers
+    assert ("not on the papers' rows: no reproduction" in table.title) == told
+    (alone,) = tables([record], [SST2], title="GLUE")
+    assert "reproduction" not in alone.title

@@ -25,7 +25,7 @@ def checks(records: Sequence[Record], protocol: Protocol, task: str) -> list[Che
     Of the method and of the model, by which a published row is found, nothing is asked here.
     """
     found = [
-        Check("data", _each(records, _data)),
+        Check("data", _each(records, rows)),
         Check("selection", _each(records, lambda record: _selection(record, protocol))),
         Check("seeds", tuple(_seeds(len(records), protocol))),
     ]
@@ -55,7 +55,7 @@ def _each(records: Sequence[Record], speaks: Any) -> tuple[str, ...]:
     return tuple(dict.fromkeys(told for record in records for told in speaks(record)))
 
 
-def _data(record: Record) -> Iterator[str]:
+def rows(record: Record) -> Iterator[str]:
     """How the rows differ from all official ones; those kept for selection count as trained on."""
     kind = source(record)
     if kind not in ("files", "hub"):
