@@ -280,6 +280,18 @@ def test_report_writes_the_page_the_plots_and_what_others_read(bench, tmp_path):
     assert "new/hub/lora-minilm/.eval_results/sst2.yaml" in told
 
 
+def test_page_of_a_suite_tells_how_to_run_its_rows_again(bench, tiny_folder):
+    words = (*SMALL, "--models", str(tiny_folder), "--methods", "head")
+    assert bench("run", *words)[0] == 0
+    asked = [word for word in words if word not in ("--jobs", "1")]
+    assert bench("report", *asked, "--format", "html", "--to", "new")[0] == 0
+    page = Path("new/glue.html").read_text(encoding="utf-8")
+    assert "python -m bench run --suite glue --profile quick" in page
+    assert "--models DIR" in page and str(tiny_folder.parent) not in page
+    assert "--set rows=12 --set dev_rows=6" in page and "--data sample" in page
+    assert '"negative"' in page
+
+
 def test_report_says_where_there_is_nothing_to_draw(bench):
     put(Path("results"), lost(cell(), "went wrong"))
     code, out, err = bench("report", "--format", "png", "--to", "new")

@@ -1,7 +1,9 @@
 import pytest
 from transformers import AutoConfig
 
+from bench import counting
 from bench.counting import counts
+from reports import published
 
 
 @pytest.mark.parametrize(
@@ -46,3 +48,12 @@ def test_method_that_cannot_serve_does_not_hide_those_that_can():
     prefix, head = counts("deberta-v2-xxlarge", ["prefix", "head"], outputs=3, length=8)
     assert "no past keys" in prefix["reason"] and prefix["backbone_params"] > 1.5e9
     assert head["reason"] == "" and head["head_params"] == 1536 * 1537 + 3 * 1537
+
+
+def test_a_method_that_was_counted_is_not_counted_again(monkeypatch):
+    rows = counts("bert-base-uncased", ["lora"], outputs=2, length=8)
+    printed = [one for one in published.counts("bert-base-uncased") if one.ours == "lora"]
+    monkeypatch.setattr(counting, "sizes", None)
+    found = counting.beside("bert-base-uncased", printed, rows)
+    assert {row["served_params"] for row in found} == {294_912}
+    assert all(row["agrees"] for row in found) and len(found) == len(printed) > 1

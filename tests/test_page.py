@@ -515,3 +515,12 @@ def test_place_without_a_finite_number_has_none():
     table = tables.of_parts(of(small()).parts)[0]
     assert _place(table, Entry("nan", float("nan"))).number is None
     assert _place(table, Entry("-", None), 0).number == 0
+
+
+@pytest.mark.parametrize(("width", "wide"), [("240pt", False), ("496.8pt", True), ("12in", False)])
+def test_picture_as_wide_as_a_page_takes_both_columns(ordinary_material, width, wide):
+    class Sized(Picture):
+        def svg(self) -> str:
+            return f'<svg xmlns="http://www.w3.org/2000/svg" width="{width}"></svg>'
+
+    assert ('class="wide"' in page(ordinary_material, [Sized()])) == wide

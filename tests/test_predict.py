@@ -1,4 +1,5 @@
 import math
+from collections import Counter
 
 import pytest
 import torch
@@ -29,6 +30,13 @@ def test_number_of_each_row_stands_at_the_rows_place():
     found = predict(model, data, CPU, "fp32")
     assert found == pytest.approx(one_by_one(model, data)[:, 0].tolist(), abs=1e-5)
     assert len(set(found)) > ROWS
+
+
+def test_shapes_of_all_batches_are_counted():
+    data, shapes = Toy(3 * ROWS), Counter()
+    predict(backbone(), data, CPU, "fp32", shapes)
+    assert shapes.total() == 3 > len(shapes)
+    assert sum(shape.rows * count for shape, count in shapes.items()) == len(data)
 
 
 @pytest.mark.parametrize("training", [True, False])

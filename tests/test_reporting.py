@@ -1,8 +1,14 @@
 from dataclasses import replace
 
+import pytest
+
+from bench import papertable
+from bench.desk import Plan
 from bench.record import Cell, Record
-from bench.reporting import of_store, text
+from bench.reporting import of_plan, of_store, text
 from bench.store import Store
+from bench.suite import load, request
+from tasks.sources import Source
 
 CELL = Cell("head", "mnli", "minilm", "adamw", 0, "files@0", label="head")
 
@@ -60,3 +66,41 @@ def test_runs_on_other_data_stand_in_other_tables(tmp_path):
 def put(store, record):
     with store.writing(record.cell) as folder:
         (folder / "record.json").write_text(record.to_json())
+
+
+def test_runs_that_differ_in_what_they_build_on_alone_stand_apart_by_key(tmp_path):
+    store, cell = Store(tmp_path), replace(CELL, task="rte[rows=none]")
+    for parent, score in (("aa", 0.25), ("bb", 0.75)):
+        record = Record(replace(cell, parents=(parent,)), "ok", primary="accuracy")
+        put(store, replace(record, metrics={"accuracy": score}))
+    (part,) = of_store(store).parts
+    labels = [row[0].label for row in part.block.rows]
+    keys = {replace(cell, parents=(parent,)).key for parent in ("aa", "bb")}
+    assert labels[0] == "head" and labels[1] in {f"head ({key})" for key in keys}
+
+
+@pytest.mark.parametrize(("name", "profile"), [("e2e", "quick"), ("e2e", "paper")])
+def test_table_of_the_paper_is_titled_after_it_and_quick_ones_reproduce_nothing(
+    tmp_path, name, profile
+):
+    plan = Plan(papertable.request(name, profile), Source("sample"), Store(tmp_path))
+    for planned in plan.cells:
+        if planned.job.role == "row":
+            metrics = {"BLEU": 0.5, "NIST": 5.0, "METEOR": 0.3, "ROUGE_L": 0.5, "CIDEr": 1.0}
+            record = Record(planned.job.cell, "ok", primary="BLEU", metrics=metrics)
+            put(plan.store, replace(record, where={"selection": "last: x"}))
+    table = text(of_plan(plan.again()).titled(), "md")
+    assert table.startswith(
+        "### E2E, after Table 3 (E2E NLG test, GPT-2 medium) of Wang et al. 2022"
+    )
+    assert ("(quick profile, no reproduction)" in table) == (profile == "quick")
+
+
+def test_material_of_a_plan_has_the_names_of_classes_and_the_command(tmp_path):
+    asked = request(load("glue"), tasks=["rte"], methods=["head"])
+    plan = Plan(asked, Source("sample"), Store(tmp_path))
+    (planned,) = plan.cells
+    put(plan.store, Record(planned.job.cell, "ok", primary="accuracy", metrics={"accuracy": 0.5}))
+    made = of_plan(plan.again(), command="python -m bench run")
+    assert made.labels == {"rte": ("entailment", "not_entailment")}
+    assert made.command == "python -m bench run"
