@@ -101,7 +101,8 @@ class CellRun:
         found: dict[str, Any] = {name: answer(model, self.splits[name]) for name in names}
         self.evaluated.seconds += time.perf_counter() - began
         for name in names:
-            self.evaluated.saw(self.splits[name].lengths)
+            new = self._written(found[name]) if answer == self._write else 0
+            self.evaluated.saw(self.splits[name].lengths + new)
         if lossy:
             return {"loss": sum(found.values()) / len(found)}
         expected = {name: self.splits[name].labels for name in names}
@@ -187,9 +188,13 @@ class CellRun:
         if self.words is not None:
             return read, Shape(1, read, 0, 1)
         texts = [text for found in self.predictions.values() for text in found]
-        coded = self.tokens(texts)["input_ids"] if texts else []
-        new = round(sum(map(len, coded)) / len(coded)) + 1 if coded else read
+        new = round(float(self._written(texts).mean())) if texts else read
         return read + new, Shape.of_row(read, new, self.writes)
+
+    def _written(self, texts: list[str]) -> np.ndarray:
+        """Tokens of each text, its end included: (texts,)."""
+        coded = self.tokens(texts)["input_ids"] if texts else []
+        return np.array([len(ids) + 1 for ids in coded], dtype=np.int64)
 
     def _stream(self, purpose: str) -> int:
         """The seed of a stream that training draws from: another one for each order."""

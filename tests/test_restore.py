@@ -61,6 +61,17 @@ def written(model, job: Job) -> list[str]:
     return write(model, rows, tokens, asked.decoding, torch.device("cpu"), "fp32")
 
 
+@pytest.mark.parametrize("label", ["full", "adamix-lora"])
+def test_what_is_written_counts_among_the_tokens_of_evaluation(finished, label):
+    job, store = finished[label]
+    cost = store.get(job.cell).cost
+    rows = cost["eval_rows_per_second"] * cost["eval_seconds"]
+    tokens = cost["eval_tokens_per_second"] * cost["eval_seconds"]
+    assert round(rows) == len(predictions(store.folder(job.cell))) > 0
+    assert tokens / rows == pytest.approx(cost["inference_tokens"], abs=1)
+    assert cost["eval_flops_per_second"] is None  # beams share what they have read
+
+
 @pytest.mark.parametrize("label", METHODS)
 def test_saved_model_writes_what_was_recorded_before_and_after_merging(finished, label):
     job, store = finished[label]
