@@ -62,6 +62,7 @@ def test_a_run_built_on_another_is_reproduced_beside_it_and_not_without(
     assert code == 2 and "beside the record, which builds on it" in complaint
 
 
+@pytest.mark.slow
 def test_comparison_of_rows_says_what_could_have_been_seen(ablation, bench, tiny_folder):
     ablation()
     words = ("report", *SUITE, *SMALL[:-2], "--models", str(tiny_folder), "--methods", ROWS)

@@ -86,8 +86,21 @@ def test_fit_moves_all_that_prepare_returned_and_nothing_else_but_the_head(text)
         assert moved == (id(parameter) in mine), name
 
 
-@every_method
-@families
+ELSEWHERE = [
+    pytest.param(text, family, marks=pytest.mark.slow)
+    for text in VARIANTS
+    for family in ("roberta", "deberta-v2")
+]
+
+
+@pytest.mark.parametrize(
+    ("text", "family"),
+    [
+        *((text, family) for text in NAMES for family in ("bert", "roberta", "deberta-v2")),
+        *((text, "bert") for text in VARIANTS),
+        *ELSEWHERE,
+    ],
+)
 def test_finalize_keeps_outputs(text, family):
     run = ToyRun(epochs=1)
     try:
