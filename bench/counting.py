@@ -1,7 +1,7 @@
 """Counts of methods on a model from its configuration alone."""
 
 from collections.abc import Iterable
-from typing import Any, Protocol
+from typing import Any
 
 import torch
 from transformers import AutoModel
@@ -62,43 +62,13 @@ def counts(
     return rows
 
 
-class Printed(Protocol):
-    """A count of parameters as a paper prints it; see reports.published.Count."""
-
-    @property
-    def printed(self) -> str:
-        """Millions."""
-
-    @property
-    def ours(self) -> str:
-        """Text of our method; empty where there is none."""
-
-    @property
-    def method(self) -> str:
-        """Its name there."""
-
-    @property
-    def authors(self) -> str:
-        """Who and when."""
-
-    @property
-    def table(self) -> str:
-        """Where."""
-
-    @property
-    def note(self) -> str:
-        """Why it is not what we count."""
-
-    def agrees(self, parameters: int) -> bool:
-        """Whether that many are printed so."""
-
-
 def beside(
-    model: str, printed: Iterable[Printed], counted: Iterable[dict[str, Any]] = ()
+    model: str, printed: Iterable[Any], counted: Iterable[dict[str, Any]] = ()
 ) -> list[dict[str, Any]]:
     """A flat row a printed count, with what our method of the same kind serves on that model.
 
-    `counted`: rows of `counts`, whose methods are not counted again.
+    `printed`: see reports.published.Count. `counted`: rows of `counts`, whose methods are not
+    counted again.
     """
     weights = find(model)
     outputs = 0 if _writes(weights) else 2

@@ -57,7 +57,7 @@ def _suites() -> list[dict[str, Any]]:
 
 
 def _tables() -> list[dict[str, Any]]:
-    from bench.suite import tables
+    from bench.papertable import tables
 
     return [
         {"name": name, "about": f"{table.title}, {table.of}", "suite": suite}

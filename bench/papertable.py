@@ -1,12 +1,35 @@
-"""A table of the paper as a request: its suite, narrowed to it and titled after it."""
+"""The tables of the paper, and each as a request: its suite, narrowed to it and titled after it."""
 
 from collections.abc import Sequence
 
 from bench import suite as suites
-from bench.suite import Request
+from bench.registry import unknown
+from bench.suite import PaperTable, Request
 
 PAPER = "Wang et al. 2022"
 QUICK = "quick profile, no reproduction"
+
+
+def tables() -> dict[str, tuple[str, PaperTable]]:
+    """Every table that a shipped suite declares, by name, with the suite's name.
+
+    Raises ValueError for a name that two suites declare.
+    """
+    found: dict[str, tuple[str, PaperTable]] = {}
+    for name in suites.names():
+        for key, declared in suites.load(name).tables.items():
+            if key in found:
+                raise ValueError(f"table {key!r} is declared by suites {found[key][0]} and {name}")
+            found[key] = (name, declared)
+    return found
+
+
+def table(name: str) -> tuple[str, PaperTable]:
+    """The suite and the declaration of a table. Raises Unknown, naming the nearest."""
+    known = tables()
+    if name not in known:
+        raise unknown("table", name, known)
+    return known[name]
 
 
 def request(
@@ -21,16 +44,16 @@ def request(
     The suite goes by the table's name, as do the files of its reports. Raises ValueError for a
     table or a profile that there is not.
     """
-    of, table = suites.table(name)
+    of, declared = table(name)
     quick = profile == "quick"
-    after = f"{table.title}, after {table.of} of {PAPER}"
+    after = f"{declared.title}, after {declared.of} of {PAPER}"
     title = f"{after} ({QUICK})" if quick else after
     return suites.request(
         suites.load(of).model_copy(update={"name": name, "title": title}),
         profile,
-        methods=table.methods,
-        tasks=table.tasks,
-        models=() if quick else table.models,
+        methods=declared.methods,
+        tasks=declared.tasks,
+        models=() if quick else declared.models,
         seeds=seeds,
         sets=sets,
     )

@@ -317,28 +317,6 @@ def _level(within: list[str]) -> type[Strict]:
     return next(found, Profile if within else Suite)
 
 
-def tables() -> dict[str, tuple[str, PaperTable]]:
-    """Every table that a shipped suite declares, by name, with the suite's name.
-
-    Raises ValueError for a name that two suites declare.
-    """
-    found: dict[str, tuple[str, PaperTable]] = {}
-    for name in names():
-        for key, declared in load(name).tables.items():
-            if key in found:
-                raise ValueError(f"table {key!r} is declared by suites {found[key][0]} and {name}")
-            found[key] = (name, declared)
-    return found
-
-
-def table(name: str) -> tuple[str, PaperTable]:
-    """The suite and the declaration of a table. Raises Unknown, naming the nearest."""
-    known = tables()
-    if name not in known:
-        raise unknown("table", name, known)
-    return known[name]
-
-
 def request(
     suite: Suite,
     profile: str = "quick",

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 
 from bench.record import Cell, Record
 
+OPTION = re.compile(r"(\w+)=([^,\[\]]*)")  # of a plug-in's text, and of those in it
 OPTIONS = ("task", "method", "recipe")  # what the seeds of one run have in common
 
 

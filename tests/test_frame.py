@@ -8,10 +8,10 @@ import pytest
 
 from bench.record import Record
 from reports.compare import comparisons
-from reports.layout import COSTS, Fact, Table
+from reports.layout import COSTS, Fact
 from reports.published import published
 from reports.render import csv
-from reports.render.frame import facts_frame, shown_frame
+from reports.render.frame import facts_frame
 from reports.tables import tables
 from tests.records import SST2, cell, scored, small
 
@@ -117,13 +117,3 @@ def test_frame_of_a_comparison_has_its_fields():
 def test_frame_of_nothing_has_the_columns_of_a_fact():
     assert list(facts_frame([]).columns) == [field.name for field in fields(Fact)]
     assert csv().startswith("method,model,task,seed,") and csv().count("\n") == 1
-
-
-def test_shown_frame_has_what_stands_in_the_places():
-    records = [scored(cell(model="roberta-base"), 0.9)]
-    (table,) = made(records, published=published("roberta-base"))
-    frame = shown_frame(table)
-    assert list(frame.columns) == ["source", *table.columns]
-    assert frame.iloc[0].tolist() == ["run", "lora", "0.15M / 0", "90.0"]
-    assert frame["source"].value_counts().to_dict() == {"paper": 5, "run": 1}
-    assert shown_frame(Table("t", ("Method", "a", "a"), (), ())).shape == (0, 4)

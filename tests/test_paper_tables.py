@@ -48,7 +48,7 @@ def folder(tmp_path, monkeypatch):
 
 
 def test_tables_are_those_of_the_paper_each_declared_once():
-    assert {name: suite for name, (suite, _) in suites.tables().items()} == NAMES
+    assert {name: suite for name, (suite, _) in papertable.tables().items()} == NAMES
     declared = [name for suite in suites.names() for name in suites.load(suite).tables]
     assert len(declared) == len(set(declared)) == len(NAMES)
 
@@ -57,12 +57,12 @@ def test_table_that_two_suites_declare_is_refused(folder):
     (folder / "a.toml").write_text(SMALL)
     (folder / "b.toml").write_text(SMALL)
     with pytest.raises(ValueError, match=r"^table 'own' is declared by suites a and b$"):
-        suites.tables()
+        papertable.tables()
 
 
 def test_unknown_table_names_the_nearest():
     with pytest.raises(ValueError, match=r"^no table named 'mergin'; did you mean 'merging'"):
-        suites.table("mergin")
+        papertable.table("mergin")
     with pytest.raises(ValueError, match=r"^no profile named 'qick'; did you mean 'quick'"):
         papertable.request("merging", "qick")
 
@@ -99,7 +99,7 @@ def test_title_says_whose_table_it_is_and_that_quick_runs_reproduce_nothing(name
     quick, paper = (papertable.request(name, p).suite.title for p in ("quick", "paper"))
     assert paper == f"{quick.removesuffix(' (quick profile, no reproduction)')}"
     assert quick != paper and paper.endswith(" of Wang et al. 2022")
-    assert f", after {suites.table(name)[1].of} of" in paper
+    assert f", after {papertable.table(name)[1].of} of" in paper
 
 
 @pytest.mark.parametrize("profile", ["quick", "paper"])
@@ -114,7 +114,7 @@ def test_table_has_cells(name, profile):
 
 @pytest.mark.parametrize("name", ["glue-roberta-large", "glue-bert-base", "e2e", "webnlg", "dart"])
 def test_table_of_published_numbers_is_called_as_they_are_and_has_rows_of_it(name):
-    _, table = suites.table(name)
+    _, table = papertable.table(name)
     (model,) = table.models
     rows = [row for row in published(model) if row.table == table.of]
     assert rows and rows[0].authors == papertable.PAPER

@@ -3,7 +3,8 @@
 import re
 from typing import Any
 
-OPTION = re.compile(r"(\w+)=([^,\[\]]*)")
+from reports.checks import OPTION
+
 UNSAFE = re.compile(r"[^A-Za-z0-9._=+-]+")
 LONGEST = 120  # characters of a file's name that come from a label
 

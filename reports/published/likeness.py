@@ -1,14 +1,12 @@
 """In what our runs are like those behind a published number, and in what they are not."""
 
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from bench.record import Record
-from reports.checks import source
+from reports.checks import OPTION, source
 from reports.published.protocols import NOT_TOLD, Protocol, Value
 
-OPTION = re.compile(r"(\w+)=([^,\[\]]*)")
 SKIPPED = ": skipped "  # unusable lines, which the counts of rows leave out on both sides
 
 

@@ -8,7 +8,7 @@ from dataclasses import fields
 from typing import TYPE_CHECKING, Any
 
 from reports.layout import Fact, Table
-from reports.render.legible import encodable, line
+from reports.render.legible import encodable
 
 if TYPE_CHECKING:
     from pandas import DataFrame, Series
@@ -31,20 +31,6 @@ def facts_frame(tables: Iterable[Table]) -> DataFrame:
     return pd.DataFrame(
         {name: _column([getattr(fact, name) for fact in facts], hints[name]) for name in names}
     )
-
-
-def shown_frame(table: Table) -> DataFrame:
-    """What stands in the places of a table: a row a method, those of papers last, all text.
-
-    `source` tells ours ("run") from theirs ("paper").
-    """
-    import pandas as pd
-
-    rows = [[line(entry.text) for entry in row] for row in (*table.rows, *table.papers)]
-    frame = pd.DataFrame(rows, columns=[*map(line, table.columns)], dtype=object)
-    sources = ["run"] * len(table.rows) + ["paper"] * len(table.papers)
-    frame.insert(0, "source", sources, allow_duplicates=True)
-    return frame
 
 
 def csv(*tables: Table) -> str:
