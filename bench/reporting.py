@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from reports.layout import Column, Table
     from reports.material import Material
 
-SCREEN = ("md", "tex", "csv")  # what may stand there
+SCREEN = ("md", "tex", "csv", "html")  # what may stand there: tables alone
 PICTURES = ("png", "svg", "pdf")
 
 
@@ -92,18 +92,19 @@ def of_store(store: Store, view: View = PLAIN) -> "Material":
 
 
 def text(made: "Material", form: str, view: View = PLAIN) -> str:
-    """The material as md, tex or csv. Raises ValueError for a row that there is not."""
+    """The tables as md, tex, csv or html. Raises ValueError for a row that there is not."""
     from reports import render
 
-    write = {"md": render.markdown, "tex": render.latex, "csv": render.csv}[form]
-    return write(*_shown(made, view))
+    write = {"md": render.markdown, "tex": render.latex, "csv": render.csv, "html": render.html}
+    return write[form](*_shown(made, view))
 
 
 def written(made: "Material", form: str, to: Path, view: View = PLAIN) -> Iterator[Path]:
     """Writes the material into the folder in that form; yields each file once it is there.
 
-    The forms that stand on a screen and "html" are one file; "png", "svg" and "pdf" a file a plot;
-    "peft" one a run and "hub" one a method and task, in folders of those names.
+    The forms that stand on a screen are one file, and "html" is the page unless the view puts
+    something in place of the tables; "png", "svg" and "pdf" are a file a plot, "peft" one a run and
+    "hub" one a method and task, in folders of those names.
     """
     to.mkdir(parents=True, exist_ok=True)
     if form in PICTURES:
@@ -131,12 +132,12 @@ def _files(made: "Material", form: str, view: View) -> dict[str, str]:
         from reports.interchange.hub import export_hub
 
         return {f"hub/{name}": text for name, text in export_hub(made, _benchmarks()).items()}
-    if form == "html":
+    kind = "-compared" if view.compare else "-published" if view.published else ""
+    if form == "html" and not kind:
         from reports.page import page
         from reports.plots import plots
 
         return {f"{made.name}.html": page(made, plots(made))}
-    kind = "-compared" if view.compare else "-published" if view.published else ""
     return {f"{made.name}{kind}.{form}": text(made, form, view)}  # beside the table, not over it
 
 

@@ -301,15 +301,15 @@ def test_report_says_where_there_is_nothing_to_draw(bench):
 @pytest.mark.parametrize(
     ("words", "told"),
     [
-        (["--format", "html"], "expected --to beside --format html, which is files; got none"),
+        (["--format", "peft"], "expected --to beside --format peft, which is files; got none"),
         (["--format", "md,png"], "expected --to beside --format png, which is files; got none"),
         (
-            ["--format", "html", "--to", "x", "--published"],
-            "expected --format md, tex, csv for --published, got html",
+            ["--format", "pdf", "--to", "x", "--published"],
+            "expected --format md, tex, csv, html for --published, got pdf",
         ),
         (
             ["--format", "svg", "--to", "x", "--compare", "lora"],
-            "expected --format md, tex, csv for --compare, got svg",
+            "expected --format md, tex, csv, html for --compare, got svg",
         ),
         (["--compare", "lora", "--published"], "expected --compare or --published, got both"),
         (["--table", "e2e", "--suite", "nlg"], "expected --table or --suite, got both"),
@@ -327,6 +327,10 @@ def test_report_sets_our_numbers_beside_those_of_papers(bench):
     code, out, err = bench("report", "--published")
     assert (code, err) == (0, "")
     assert "No published number stands beside minilm on sst2" in out
+    assert bench("report", "--published", "--format", "html", "--to", "new")[0] == 0
+    table = Path("new/report-published.html").read_text(encoding="utf-8")
+    assert table.startswith("<section>") and "No published number stands beside minilm" in table
+    assert bench("report", "--format", "html")[1].count("<table>") == 1
 
 
 def test_table_of_the_paper_in_the_quick_profile_says_that_it_reproduces_nothing(
