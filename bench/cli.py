@@ -153,14 +153,17 @@ def report(
         name = "--compare" if compare else "--published"
         typed.alone(name, baseline=baseline, published=published and compare)
     narrower = {"methods": methods, "tasks": tasks, "models": models}
+    chosen = {"seeds": seeds, "set": sets, "data": "" if data == "auto" else data}
     if table:
+        from bench.papertable import options
+
         typed.alone("--table", suite=suite, **narrower)
         plan = _table(table, profile, seeds, data, sets, store)
-        made = reporting.of_plan(plan, view).titled()
+        command = typed.command(**options(table, profile), **chosen)
+        made = reporting.of_plan(plan, view, command).titled()
     elif suite:
         plan = _plan(suite, profile, methods, tasks, models, seeds, data, sets, store)
-        asked = {"suite": suite, "profile": profile, **narrower, "seeds": seeds, "set": sets}
-        command = typed.command(**asked, data="" if data == "auto" else data)
+        command = typed.command(suite=suite, profile=profile, **narrower, **chosen)
         made = reporting.of_plan(plan, view, command)
     else:
         typed.nothing_narrows(**narrower, seeds=seeds, set=sets)

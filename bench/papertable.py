@@ -57,3 +57,11 @@ def request(
         seeds=seeds,
         sets=sets,
     )
+
+
+def options(name: str, profile: str) -> dict[str, str]:
+    """What to type behind `bench run` for the cells of that table; rows are chosen apart."""
+    of, declared = table(name)
+    models = [] if profile == "quick" else declared.models
+    narrower = {"tasks": ",".join(declared.tasks), "models": ",".join(models)}
+    return {"suite": of, "profile": profile, **narrower}

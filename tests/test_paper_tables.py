@@ -136,3 +136,16 @@ def test_report_of_a_table_is_titled_after_it(tmp_path):
     title = "Consistency loss, after Table 8 of Wang et al. 2022 (quick profile, no reproduction)"
     assert (made.name, made.title) == ("consistency", title)
     assert [part.title for part in made.parts] == [title]
+
+
+@pytest.mark.parametrize("profile", ["quick", "paper"])
+@pytest.mark.parametrize("name", NAMES)
+def test_what_to_type_for_a_table_asks_for_its_cells(name, profile):
+    asked, table = papertable.options(name, profile), papertable.request(name, profile)
+    words = {key: [word for word in asked[key].split(",") if word] for key in ("tasks", "models")}
+    typed = suites.request(
+        suites.load(asked["suite"]), asked["profile"], methods=table.methods, **words
+    )
+    source, store = Source("sample"), Store("nowhere")
+    cells = [{job.cell.key for job in jobs(one, source, store)} for one in (typed, table)]
+    assert cells[0] == cells[1] and cells[0]
