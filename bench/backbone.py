@@ -13,6 +13,7 @@ from bench.families import Unserved, family
 from bench.heads import Gap, Head, Vocabulary
 from bench.pretrained import auto, pretrained, whole
 from bench.text import Batch
+from bench.twice import Parting, Routed
 from bench.unfuse import unfuse
 from bench.weights import Weights, config, fills_gaps, pooling, verify
 
@@ -41,7 +42,8 @@ class Backbone(nn.Module):
 
     `forward`: a Batch -> float32 logits (batch, outputs), or (targets, vocabulary) where the model
     writes text (`outputs` 0): then there is no head but the pretrained one. A model that fills gaps
-    has the head `gap`, which says what may fill them.
+    has the head `gap`, which says what may fill them. With `passes` 2 the logits of two passes, one
+    behind the other, where `parting` says how.
     """
 
     def __init__(
@@ -63,6 +65,7 @@ class Backbone(nn.Module):
         self.prefix: nn.Module | None = None  # (batch size) -> keys and values, see bench.past
         self.prompt: nn.Module | None = None  # (batch size) -> (batch, length, width)
         self.around: nn.Module | None = None  # (forward pass, batch) -> logits
+        self.parting: Parting | None = None  # where two passes part, see `part`
         self.facts: dict[str, Any] = {}
 
     @classmethod
@@ -218,7 +221,20 @@ class Backbone(nn.Module):
         head = {id(p) for p in self.head.parameters()}
         return [p for p in self.parameters() if p.requires_grad and id(p) not in head]
 
-    def forward(self, batch: Batch) -> Tensor:
+    def part(self, routed: Sequence[Routed]) -> None:
+        """Names all that draws anew in each pass, so that `forward` can make two at once.
+
+        Without effect where some of it stands outside the layers, or where attention reads more
+        with it than hidden states (DeBERTa: positions).
+        """
+        inside = {id(module) for layer in self.layers for module in layer.modules()}
+        if self.family.interface and routed and all(id(one) in inside for one in routed):
+            stack = None if self.family.writes == "seq2seq" else self.family.stacks[0]
+            self.parting = Parting(self.layers, stack, routed)
+
+    def forward(self, batch: Batch, passes: int = 1) -> Tensor:
+        if passes == 2:
+            return self._both(batch)
         return self.plain(batch) if self.around is None else self.around(self.plain, batch)
 
     def plain(self, batch: Batch) -> Tensor:
@@ -253,6 +269,12 @@ class Backbone(nn.Module):
     def _layers(self, path: str) -> nn.ModuleList:
         return self._base.get_submodule(path)  # type: ignore[return-value]
 
+    def _both(self, batch: Batch) -> Tensor:
+        """The logits of two passes, one behind the other, from one batch."""
+        assert self.parting is not None
+        with self.parting.two(len(batch.ids)):
+            return self.plain(batch.twice() if self.parting.layer is None else batch)
+
     def _classified(self, batch: Batch) -> Tensor:
         """Logits (batch, outputs) of an encoder, or of its gaps.
 
@@ -271,7 +293,7 @@ class Backbone(nn.Module):
             hidden = hidden[:, length:]
             pooled = None if pooled is None else self.net.get_submodule("pooler")(hidden)
         if isinstance(self.head, Gap):
-            gaps = hidden.flatten(0, 1)[batch.targets]
+            gaps = hidden.flatten(0, 1)[_as_often(batch, hidden).targets]
             return self.head(gaps, self.word_embeddings.weight).float()
         return self._headed(hidden, pooled, batch)
 
@@ -317,7 +339,7 @@ class Backbone(nn.Module):
         return hidden * self.width**-0.5 if tied else hidden
 
     def _headed(self, hidden: Tensor, pooled: Tensor | None, batch: Batch) -> Tensor:
-        return self.head(hidden, pooled, batch.mask).float()
+        return self.head(hidden, pooled, _as_often(batch, hidden).mask).float()
 
     def _prefix(self, batch: Batch) -> Tensor | None:
         """Keys and values (layers, 2, batch, heads, length, head width) to stand in front."""
@@ -325,8 +347,7 @@ class Backbone(nn.Module):
 
     def _read_off(self, hidden: Tensor, batch: Batch) -> Tensor:
         """Logits (targets, vocabulary) at the positions that the batch asks for."""
-        assert batch.targets is not None
-        return self.net.lm_head(hidden.flatten(0, 1)[batch.targets]).float()
+        return self.net.lm_head(hidden.flatten(0, 1)[_as_often(batch, hidden).targets]).float()
 
     def _mask(self, mask: Tensor, prefix: Tensor | None, queries: int | None = None) -> Tensor:
         """The mask (batch, tokens) with a prefix of ones before it, where there is one.
@@ -344,3 +365,8 @@ class Backbone(nn.Module):
     def _site(layer: nn.Module, path: str, place: str, index: int) -> Site:
         parent, _, attribute = path.rpartition(".")
         return Site(place, layer.get_submodule(parent), attribute, index)
+
+
+def _as_often(batch: Batch, hidden: Tensor) -> Batch:
+    """The batch, or it twice where that is what the hidden states are of."""
+    return batch if len(hidden) == len(batch.ids) else batch.twice()

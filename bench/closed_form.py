@@ -7,6 +7,7 @@ arXiv:2001.08361, section 2.1, with the pairs that they leave out). A gradient i
 where something that trains needs it.
 """
 
+from collections.abc import Sequence
 from functools import singledispatchmethod
 from typing import Any, NamedTuple
 
@@ -46,16 +47,18 @@ class Signal(NamedTuple):
 ROWS, TARGETS = Flops(row=1), Flops(target=1)
 
 
-def step(model: Backbone, passes: int = 1) -> Step:
-    """One training step of so many forward passes, on a model that a method has prepared.
+def step(model: Backbone, passes: Sequence[int] = (1,)) -> Step:
+    """One training step on a model that a method has prepared.
 
+    `passes`: for each call of the model how many passes it makes at once, see Backbone.part.
     Raises Unserved for an architecture, or a module, that is not written down here.
     """
     if model.settings.model_type not in PLAIN:
         raise Unserved(f"no closed form for {model.name!r}; there is one for {', '.join(PLAIN)}")
     tally = _Tally(model)
-    tally.add_pass()
-    return Step(*(_times(part, passes) for part in tally.parts))
+    for at_once in passes:
+        tally.add(at_once)
+    return Step(*tally.parts)
 
 
 def serve(model: Backbone) -> Flops:
@@ -71,9 +74,13 @@ class _Tally:
         self.model, self.parts = model, [Flops(), Flops(), Flops()]
         self.base = model.net.get_submodule(model.family.trunk) if model.writes else model.net
         self.width = model.heads * model.head_width
+        self.passes = self.times = 1  # of this call, and of what is being walked through
 
-    def add_pass(self) -> None:
-        """Adds one pass."""
+    def add(self, passes: int) -> None:
+        """Adds one call of the model that makes so many passes."""
+        parting = self.model.parting
+        self.passes = passes
+        self.times = 1 if parting and parting.layer is not None else passes
         family, prompt = self.model.family, self.model.prompt
         moved = any(_trains(self.base.get_submodule(path)) for path in family.embeddings)
         read, prefix = Length(read=1), self._prefix()
@@ -93,15 +100,17 @@ class _Tally:
         cross-attention reads, and whether training moves that.
         """
         stack, signal = self.model.family.stacks[number], Signal(_vectors(length), moved)
-        for layer in self.model.stacks[number]:
+        for index, layer in enumerate(self.model.stacks[number]):
+            if self._part_before(index):
+                self.times = self.passes
             at = {p: [*map(layer.get_submodule, paths)] for p, paths in stack.places.items()}
             *norms, last = [*map(layer.get_submodule, stack.norms)] or [nn.Identity()] * 2
-            for index, norm in enumerate(norms):
+            for part, norm in enumerate(norms):
                 read = self.through(norm, signal)
-                keys, heard = (length, read) if not index else (other[0], _signal(*other))
-                ahead = (0, False) if index or prefix is None else prefix
+                keys, heard = (length, read) if not part else (other[0], _signal(*other))
+                ahead = (0, False) if part or prefix is None else prefix
                 q, k, v = (
-                    self.through(at[place][index], x).moved
+                    self.through(at[place][part], x).moved
                     for place, x in (("q", read), ("k", heard), ("v", heard))
                 )
                 if any(isinstance(module, Fused) for module in layer.modules()):
@@ -110,11 +119,16 @@ class _Tally:
                 pairs = _pairs(length, keys._replace(fixed=keys.fixed + ahead[0]))
                 weights = self._product(pairs, q, k)
                 mixed = signal._replace(moved=self._product(pairs, weights, v))
-                out = self.through(at["o"][index], mixed)
-                signal = self._sublayer(at, "attn", index, out, signal)
+                out = self.through(at["o"][part], mixed)
+                signal = self._sublayer(at, "attn", part, out, signal)
             up = self.through(at["up"][0], self.through(last, signal))
             signal = self._sublayer(at, "ffn", 0, self.through(at["down"][0], up), signal)
         return signal.moved or bool(stack.last and _trains(self.base.get_submodule(stack.last)))
+
+    def _part_before(self, layer: int) -> bool:
+        """Whether the passes of this call part in front of the layer."""
+        parting = self.model.parting
+        return parting is not None and parting.layer == layer and not parting.inside
 
     def _sublayer(self, at: Any, kind: str, index: int, out: Signal, residual: Signal) -> Signal:
         """What a sublayer puts out, through what stands behind it, added to its residual."""
@@ -182,6 +196,7 @@ class _Tally:
 
     @through.register
     def _(self, module: Mixture, signal: Signal) -> Signal:
+        self.times = self.passes
         return self.through(module.experts[0], signal)  # one of them, or their mean
 
     @through.register
@@ -216,6 +231,7 @@ class _Tally:
 
     def _add(self, size: Flops, *needed: bool) -> None:
         """Adds the size to the parts that are needed: forward, of activations, of weights."""
+        size = _times(size, self.times)
         for part, wanted in enumerate(needed):
             if wanted:
                 self.parts[part] = Flops(*map(sum, zip(self.parts[part], size, strict=True)))

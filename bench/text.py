@@ -53,6 +53,17 @@ class Batch:
         written = 0 if self.written is None else self.written.shape[1]
         return Shape(rows, tokens, written, 0 if self.targets is None else len(self.targets))
 
+    def twice(self) -> "Batch":
+        """The rows and then the same rows again."""
+        both: dict[str, Any] = {
+            name: value if value is None else torch.cat([value, value])
+            for name, value in vars(self).items()
+        }
+        if self.targets is not None:
+            read = self.ids if self.written is None else self.written
+            both["targets"] = torch.cat([self.targets, self.targets + read.numel()])
+        return Batch(**both)
+
     def to(self, device: torch.device | str) -> "Batch":
         """The same batch on another device."""
         moved: dict[str, Any] = {k: v if v is None else v.to(device) for k, v in vars(self).items()}

@@ -22,9 +22,10 @@ class AdaMix(Method):
     So does every other tensor that it trains: a bias, a scale, a prompt. Training routes at random
     (section 3.2), each map and tensor by draws of its own, so the down and the up map of one module
     are drawn independently. A second pass, routed anew, is tied to the first by `consistency` times
-    the symmetric KL of their predictions (section 3.3). Evaluation uses the mean of the copies, and
-    `finalize` puts it in their place (section 3.4). With one expert and consistency 0 this is the
-    inner method, bit for bit.
+    the symmetric KL of their predictions (section 3.3); both go through the model as one batch, and
+    what stands below the first expert is computed once for both. Evaluation uses the mean of the
+    copies, and `finalize` puts it in their place (section 3.4). With one expert and consistency 0
+    this is the inner method, bit for bit.
 
     `share` keeps one side of an added bottleneck as it is, and is about linear maps only: of two
     maps in one module the first is down and the second up; others are told apart by their widths.
@@ -34,8 +35,11 @@ class AdaMix(Method):
     Departs from the source: `idle` experts stand still by default, as any code on PyTorch 2 has it
     (the release ran on a PyTorch whose zero_grad left zeros, so experts went on by momentum and
     decay after their first step: `idle=moving`); routing draws have a random stream of their own;
+    dropout below the first expert is drawn once for both passes (the release runs all of it twice);
     on GPT-2 the query and the value map draw apart (the release's fused map draws once for both).
     """
+
+    version = 2  # both passes in one batch
 
     inner: str = "adapter"
     experts: int = 4  # number_of_experts in the GLUE scripts
@@ -83,17 +87,21 @@ class AdaMix(Method):
             site.put(mixture)
         redrawn = self._redrawn([module for module, _ in tensors], before)
         mixed = mix(model, tensors, self.experts, router, redrawn)
+        if not mixed:  # a tensor is the same one for all rows of a pass
+            model.part([site.module for site in sites])
         held = {id(p) for p in model.parameters()}
         kept = [p for p in added if id(p) in held]
         return _unique([*kept, *(p for site in sites for p in site.module.parameters()), *mixed])
 
     def loss(self, model, batch):
-        first = model(batch)
-        objective = model.objective(first, batch)
         weight = self._consistency(model)
         if not weight or model.regression:  # softmax over one output is constant
-            return objective
-        return objective + weight * symmetric_kl(first, model(batch))
+            return model.loss(batch)
+        if model.parting is None:
+            first, second = model(batch), model(batch)
+        else:
+            first, second = model(batch, 2).chunk(2)
+        return model.objective(first, batch) + weight * symmetric_kl(first, second)
 
     def fit(self, model, run):
         run.train(model, self.loss, idle=self.idle)
@@ -104,6 +112,7 @@ class AdaMix(Method):
         from methods.layers.tensors import merge
 
         merge(model)
+        model.parting = None
         for parent in list(model.modules()):
             for attribute, child in list(parent.named_children()):
                 if isinstance(child, Mixture):

@@ -67,11 +67,11 @@ def prepared(text: str, weights: Weights, outputs: int, gaps: bool):
 
 def closed(model: Backbone, loss, kind: str) -> Step:
     """The closed form of a step."""
-    passes: list[None] = []
-    handle = model.register_forward_pre_hook(lambda *_: passes.append(None))
+    passes: list[int] = []
+    handle = model.register_forward_pre_hook(lambda _, args: passes.append((*args, 1)[1]))
     loss(batch(ONE[kind]))
     handle.remove()
-    return closed_form.step(model, len(passes))
+    return closed_form.step(model, passes)
 
 
 def finished(chosen, model: Backbone) -> Backbone:

@@ -28,7 +28,7 @@ LATER = (
 LOW = {f"bench.{name}" for name in BOTTOM}
 SIDE = (
     *("backbone", "pretrained", "families", "unfuse", "heads", "masked", "past", "device", "cache"),
-    *("text", "pairs", "prompts", "hidden"),
+    *("text", "pairs", "prompts", "hidden", "twice"),
 )
 MODEL = {f"bench.{name}" for name in (*SIDE, "steppers", "vocabulary", "checkpoint")}
 LIGHT = {f"bench.{name}" for name in (*BOTTOM, *LATER)}
