@@ -66,6 +66,7 @@ class Backbone(nn.Module):
         self.prompt: nn.Module | None = None  # (batch size) -> (batch, length, width)
         self.around: nn.Module | None = None  # (forward pass, batch) -> logits
         self.parting: Parting | None = None  # where two passes part, see `part`
+        self.still = False  # no training below the head: it runs as in evaluation, see bench.features
         self.facts: dict[str, Any] = {}
 
     @classmethod
@@ -206,6 +207,12 @@ class Backbone(nn.Module):
         """Where a model that writes keeps its output map; None where the head is the task's own."""
         return Site("output", self.net, "lm_head") if self.writes else None
 
+    def train(self, mode: bool = True) -> "Backbone":
+        super().train(mode)
+        if self.still:
+            self.net.eval()
+        return self
+
     def maps(self, parameters: Iterable[nn.Parameter]) -> list[Site]:
         """The places of linear maps that consist of nothing but the given parameters."""
         given = {id(p) for p in parameters}
@@ -239,14 +246,24 @@ class Backbone(nn.Module):
 
     def plain(self, batch: Batch) -> Tensor:
         """The logits of one forward pass, with nothing around it."""
-        if self.writes and self.family.writes == "seq2seq":
-            return self._read_off(self._crossed(batch), batch)
-        if self.family.writes == "causal":
-            hidden = self._causal(batch)
-            if self.writes:
-                return self._read_off(hidden, batch)
-            return self._headed(hidden, None, batch)
-        return self._classified(batch)
+        return self.read(self.features(batch) if batch.features is None else batch.features)
+
+    def features(self, batch: Batch) -> Tensor:
+        """What the head reads: (batch, width), or (targets, width) where tokens are told."""
+        hidden, pooled = self._hidden(batch)
+        if len(hidden) != len(batch.ids):  # two passes parted on the way
+            batch = batch.twice()
+        if isinstance(self.head, Head):
+            return self.head.pooled(hidden, pooled, batch.mask)
+        assert batch.targets is not None
+        return hidden.flatten(0, 1)[batch.targets]
+
+    def read(self, features: Tensor) -> Tensor:
+        """The head's logits in float32."""
+        if isinstance(self.head, Gap):
+            return self.head(features, self.word_embeddings.weight).float()
+        head = self.head if isinstance(self.head, Head) else self.net.lm_head
+        return head(features).float()
 
     def objective(self, logits: Tensor, batch: Batch) -> Tensor:
         """Mean cross-entropy in nats per row or target token, or mean squared error: a scalar.
@@ -275,11 +292,14 @@ class Backbone(nn.Module):
         with self.parting.two(len(batch.ids)):
             return self.plain(batch.twice() if self.parting.layer is None else batch)
 
-    def _classified(self, batch: Batch) -> Tensor:
-        """Logits (batch, outputs) of an encoder, or of its gaps.
+    def _hidden(self, batch: Batch) -> tuple[Tensor, Tensor | None]:
+        """Hidden states (batch, tokens, width) of the last stack, and what a pooler reads off."""
+        if self.writes and self.family.writes == "seq2seq":
+            return self._crossed(batch), None
+        return (self._causal(batch), None) if self.family.writes == "causal" else self._read(batch)
 
-        A prompt takes the first positions; heads read the text behind it.
-        """
+    def _read(self, batch: Batch) -> tuple[Tensor, Tensor | None]:
+        """Those of an encoder; a prompt takes the first positions, heads read the text behind."""
         prefix, inputs, mask = self._prefix(batch), self._inputs(batch), batch.mask
         if prefix is not None:
             inputs["past_key_values"] = past.PastPrefix(prefix)
@@ -292,10 +312,7 @@ class Backbone(nn.Module):
         if length:
             hidden = hidden[:, length:]
             pooled = None if pooled is None else self.net.get_submodule("pooler")(hidden)
-        if isinstance(self.head, Gap):
-            gaps = hidden.flatten(0, 1)[_as_often(batch, hidden).targets]
-            return self.head(gaps, self.word_embeddings.weight).float()
-        return self._headed(hidden, pooled, batch)
+        return hidden, pooled
 
     def _inputs(self, batch: Batch) -> dict[str, Any]:
         """What an encoder reads: tokens, or their embeddings behind those of a prompt."""
@@ -338,16 +355,9 @@ class Backbone(nn.Module):
         tied = getattr(self.settings, "scale_decoder_outputs", self.settings.tie_word_embeddings)
         return hidden * self.width**-0.5 if tied else hidden
 
-    def _headed(self, hidden: Tensor, pooled: Tensor | None, batch: Batch) -> Tensor:
-        return self.head(hidden, pooled, _as_often(batch, hidden).mask).float()
-
     def _prefix(self, batch: Batch) -> Tensor | None:
         """Keys and values (layers, 2, batch, heads, length, head width) to stand in front."""
         return None if self.prefix is None else self.prefix(len(batch.mask))
-
-    def _read_off(self, hidden: Tensor, batch: Batch) -> Tensor:
-        """Logits (targets, vocabulary) at the positions that the batch asks for."""
-        return self.net.lm_head(hidden.flatten(0, 1)[_as_often(batch, hidden).targets]).float()
 
     def _mask(self, mask: Tensor, prefix: Tensor | None, queries: int | None = None) -> Tensor:
         """The mask (batch, tokens) with a prefix of ones before it, where there is one.
@@ -365,8 +375,3 @@ class Backbone(nn.Module):
     def _site(layer: nn.Module, path: str, place: str, index: int) -> Site:
         parent, _, attribute = path.rpartition(".")
         return Site(place, layer.get_submodule(parent), attribute, index)
-
-
-def _as_often(batch: Batch, hidden: Tensor) -> Batch:
-    """The batch, or it twice where that is what the hidden states are of."""
-    return batch if len(hidden) == len(batch.ids) else batch.twice()

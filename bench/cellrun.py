@@ -3,8 +3,10 @@
 import hashlib
 import json
 import math
+import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -18,14 +20,15 @@ from bench.backbone import Backbone
 from bench.checkpoint import Checkpoint
 from bench.cost import STEP_FLOPS, Account, Peak
 from bench.energy import Energy
+from bench.features import Featured, featured
 from bench.job import Job
 from bench.making import vocabulary
 from bench.predict import mean_loss, predict, write
 from bench.reader import Reader
 from bench.recipe import SELECTION, recipe
 from bench.record import WEIGHTS
-from bench.text import Shape, tokenizer
-from bench.train import Loop, Trace, train
+from bench.text import Rows, Shape, tokenizer
+from bench.train import Loop, Trace, steps, train
 from bench.weights import config
 from bench.where import circumstances
 from bench.work import Work
@@ -33,6 +36,7 @@ from tasks import task as tasks
 
 Tell = Callable[..., Any]
 
+KEPT, ANEW = "computed once a row", "computed anew in every step"  # what the head reads
 STATE, EVERY = "state.pt", 60.0  # the file of an unfinished run, and seconds between two of it
 
 
@@ -82,7 +86,29 @@ class CellRun:
         split = {"last": None, "best": "selection", "dev": "test"}[self.recipe.select]
         self._check_selection(split)
         score = split and (lambda: self._score(self.evaluate(model, split)))
-        self.trace = train(model, loss, self.splits["train"], loop, score or None)
+        with self._train_rows(model) as rows:
+            self.trace = train(model, loss, rows, loop, score or None)
+            if isinstance(rows, Featured):
+                self.trace.features = rows.shapes
+                self.trace.seconds += rows.seconds
+        if model.still:
+            model.facts["features"] = KEPT if self.trace.features else ANEW
+
+    @contextmanager
+    def _train_rows(self, model: Backbone) -> Iterator[Rows]:
+        """The training rows, with what the head reads where that pays and there is room for it."""
+        data = self.splits["train"]
+        seen = steps(self.recipe, len(data)) * self.recipe.batch
+        if not model.still or seen <= len(data):
+            yield data
+            return
+        with tempfile.TemporaryDirectory() as elsewhere:
+            folder = self.checkpoint.path.parent if self.checkpoint else Path(elsewhere)
+            model.train()
+            rows = featured(model, data, self.device, self.precision, folder)
+            yield rows or data
+            if rows:
+                rows.close()
 
     def evaluate(self, model: Backbone, split: str) -> dict[str, float | None]:
         """The task's metrics on "selection", or on "test": every reported split.
@@ -117,7 +143,8 @@ class CellRun:
         """What the record says the cell has cost, but for its files."""
         (tokens, shape), trained, evaluated = self._served(), self.trace, self.evaluated
         updated = counted.trained_params + counted.head_params
-        parts = [trained.flops(part.of) for part in counted.step]
+        parts = [trained.flops(p.of) for p in (counted.upon if trained.features else counted.step)]
+        parts[0] += sum(n * counted.features.of(*size) for size, n in trained.features.items())
         return {
             **counted.params,
             **dict(zip(STEP_FLOPS, parts, strict=True)),

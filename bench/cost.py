@@ -6,7 +6,7 @@ import resource
 import sys
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache, partial
 from pathlib import Path
 
@@ -45,6 +45,8 @@ class Account(Sizes):
 
     step: Step  # one training step: forward, backward, every pass
     serve: Flops  # one forward of the finished model
+    features: Flops = Flops()  # what the head reads, where nothing below it changes
+    upon: Step = Step(Flops(), Flops(), Flops())  # one training step from there on
 
 
 class Planless:
@@ -69,10 +71,11 @@ def account(method: Method, weights: Weights, outputs: int, gaps: bool = False) 
     model, backbone, trained = _prepared(method, weights, outputs, gaps)
     kind = "gaps" if gaps else model.family.writes if model.writes else ""
     step = _step(model.train(), partial(method.loss, model), kind)
+    parts = _parts(model, partial(method.loss, model), kind) if model.still else ()
     kept = _finished(method, model)
     serve = _serve(model, kind)
     head = size(model.head.parameters())
-    return Account(trained, head, kept, backbone, step, serve)
+    return Account(trained, head, kept, backbone, step, serve, *parts)
 
 
 def sizes(method: Method, weights: Weights, outputs: int, gaps: bool = False) -> Sizes:
@@ -122,7 +125,17 @@ def _serve(model: Backbone, kind: str) -> Flops:
         closed = closed_form.serve(model)
         if closed.of(*ONE[kind]) == counts["forward"]:
             return closed
-    return served(model, kind)
+    return served(model, model, kind)
+
+
+def _parts(model: Backbone, loss: Callable[[Batch], Tensor], kind: str) -> tuple[Flops, Step]:
+    """What the head reads, and a step that begins there."""
+
+    def upon(rows: Batch) -> Tensor:
+        found = len(rows.ids) if rows.targets is None else len(rows.targets)
+        return loss(replace(rows, features=torch.zeros(found, model.width, device="meta")))
+
+    return served(model, model.features, kind), trained(model, upon, kind)
 
 
 def free(model: Backbone, trained: list[nn.Parameter]) -> None:

@@ -86,13 +86,13 @@ def count(
     return products.counts
 
 
-def served(model: nn.Module, kind: str) -> Flops:
-    """The exact polynomial of one forward pass through counts at a few batch shapes.
+def served(model: nn.Module, call: Callable[[Batch], Any], kind: str) -> Flops:
+    """The exact polynomial of one call without gradients, through counts at a few batch shapes.
 
     `kind`: how the model writes text (see bench.families), "gaps" where it fills gaps, "" for a
     head.
     """
-    return _fitted([count(model, model, shape)["forward"] for shape in PROBES[kind]], kind)
+    return _fitted([count(model, call, shape)["forward"] for shape in PROBES[kind]], kind)
 
 
 def trained(model: nn.Module, loss: Callable[[Batch], Tensor], kind: str) -> Step:

@@ -32,8 +32,8 @@ class Reader(nn.Module):
 class Head(Reader):
     """The task's output layer, as the family's own classification model has it.
 
-    `forward`: hidden states (batch, tokens, width), the pretrained pooler's output (batch, width)
-    or None, mask (batch, tokens) -> (batch, outputs).
+    `pooled`: hidden states (batch, tokens, width), the pretrained pooler's output (batch, width)
+    or None, mask (batch, tokens) -> (batch, width). `forward`: that -> (batch, outputs).
 
     Source: the `...ForSequenceClassification` models of transformers. Departs from them for
     encoders that were trained by a mean over tokens: the head reads that mean; and for GPT-2,
@@ -53,13 +53,15 @@ class Head(Reader):
         self.out = nn.Linear(width, outputs)
         self.std = settings.initializer_range
 
-    def forward(self, hidden: Tensor, pooled: Tensor | None, mask: Tensor) -> Tensor:
-        x = pooled if self.pool == "pooler" and pooled is not None else self._pooled(hidden, mask)
+    def forward(self, x: Tensor) -> Tensor:
         if hasattr(self, "dense"):
             x = self.activation(self.dense(self.first_dropout(x)))
         return self.out(self.dropout(x))
 
-    def _pooled(self, hidden: Tensor, mask: Tensor) -> Tensor:
+    def pooled(self, hidden: Tensor, pooled: Tensor | None, mask: Tensor) -> Tensor:
+        """What of the hidden states the head reads."""
+        if self.pool == "pooler" and pooled is not None:
+            return pooled
         if self.pool == "mean":
             weight = mask.unsqueeze(-1).to(hidden.dtype)
             return (hidden * weight).sum(1) / weight.sum(1)

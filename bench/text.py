@@ -45,6 +45,7 @@ class Batch:
     rows: Tensor  # (batch,), row numbers in the split
     written: Tensor | None = None  # (batch, written), what a decoder of its own reads
     targets: Tensor | None = None  # (targets,), flat positions of the outputs to be read
+    features: Tensor | None = None  # (batch or targets, width), where the layers have run before
 
     @property
     def shape(self) -> "Shape":

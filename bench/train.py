@@ -32,6 +32,7 @@ class Trace(Work):
     steps: int = 0
     loss: float = math.nan  # of the last step looked at
     scores: list[float | None] = field(default_factory=list)  # an epoch each, where asked for
+    features: Counter[Shape] = field(default_factory=Counter)  # batches of them, where kept
     epoch: int | None = None  # the epoch whose weights were kept, from 1
 
 
@@ -83,15 +84,19 @@ def train(
     return descent.trace
 
 
+def steps(recipe: AdamW, rows: int) -> int:
+    """Steps of a run on so many rows."""
+    total = recipe.steps or recipe.epochs * math.ceil(rows / recipe.batch)
+    return max(1, math.ceil(recipe.times * total))
+
+
 class _Descent:
     """A training run under way, epoch by epoch."""
 
     def __init__(self, model: Backbone, loss: Loss, data: Rows, loop: Loop):
         self.model, self.loss, self.data, self.loop = model, loss, data, loop
         recipe = loop.recipe
-        per_epoch = math.ceil(len(data) / recipe.batch)
-        total = recipe.steps or recipe.epochs * per_epoch
-        self.total = max(1, math.ceil(recipe.times * total))
+        self.total = steps(recipe, len(data))
         self.parameters = [p for p in model.parameters() if p.requires_grad]
         self.optimizer, self.schedule = _optimizer(self.parameters, recipe, self.total)
         self.source, self.trace = np.random.default_rng(loop.seed), Trace()
@@ -140,7 +145,7 @@ class _Descent:
             self.loop.checkpoint.save(self._state())
 
     def _state(self) -> dict[str, Any]:
-        trace = {k: v for k, v in vars(self.trace).items() if k != "shapes"}
+        trace = {k: v for k, v in vars(self.trace).items() if k not in ("shapes", "features")}
         return {
             "parameters": [p.detach() for p in self.parameters],
             "optimizer": self.optimizer.state_dict(),

@@ -126,7 +126,7 @@ def features(model, told, hidden, rows, pooler=None):
     hidden = hidden[:, hidden.shape[1] - rows.mask.shape[1] :]
     head = copy.deepcopy(model.head)
     head.load_state_dict(told["head"])
-    return head(hidden, pooler and pooler(hidden), rows.mask)
+    return head(head.pooled(hidden, pooler and pooler(hidden), rows.mask))
 
 
 @pytest.mark.parametrize("method", [FOLDING[2], PREFIXES[0], *PROMPTS])
