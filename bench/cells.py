@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import fields, replace
-from functools import cache, partial
+from functools import cache, lru_cache, partial
 from itertools import chain
 from typing import Any
 
@@ -166,7 +166,13 @@ def options(cls: type) -> list[str]:
 
 
 def _recipe(settings: Options) -> str:
-    return spec.text(spec.construct(AdamW, settings))
+    return _recipe_of(tuple((name, type(value), value) for name, value in settings.items()))
+
+
+@lru_cache(maxsize=1024)
+def _recipe_of(settings: tuple[tuple[str, type, Any], ...]) -> str:
+    """The recipe of options; the types tell 1 from 1.0 and from true."""
+    return spec.text(spec.construct(AdamW, {name: value for name, _, value in settings}))
 
 
 def _told(settings: Options) -> str:
