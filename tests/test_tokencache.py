@@ -13,7 +13,7 @@ from bench.pairs import Pairs
 from bench.prompts import Prompted
 from bench.run import attempt
 from bench.text import Encoded, tokenizer
-from bench.tokencache import VARIABLE, place, remembered
+from bench.tokencache import VARIABLE, Remembered, place, remembered
 from bench.vocabulary import train_tokenizer
 from bench.weights import Weights, find
 from tasks.base import Row
@@ -127,6 +127,17 @@ def test_any_texts_give_the_same_tokens(tokens, tmp_path_factory, texts, length,
         for name, lists in found.items():
             assert lists == expected[name]
             assert {type(token) for ids in lists for token in ids} <= {int}
+
+
+@pytest.mark.parametrize("most", [1, 255, 256, 65_535, 65_536, 250_000])
+def test_tokens_of_any_vocabulary_come_back(tmp_path, most):
+    def large(texts, pairs=None, **options):
+        ids = [[most - n % 2, *[most] * (n % 3)] for n, _ in enumerate(texts)]
+        return {"input_ids": ids, "token_type_ids": [[n % 2 for n in row] for row in ids]}
+
+    code = Remembered(large, "large", CacheFolder(tmp_path))
+    for _ in range(2):
+        assert code(MANY) == large(MANY)
 
 
 def test_few_texts_leave_no_file(tokens, tmp_path):
