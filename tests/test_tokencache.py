@@ -86,16 +86,16 @@ def check(made, tokens, tmp_path) -> None:
     asked = Counted(tokens)
     alone = parts(made(tokens, None))
     for _ in range(2):
-        assert parts(made(tokens, keeping(asked, tmp_path))) == alone
+        assert parts(made(asked, keeping(asked, tmp_path))) == alone
         first, asked.calls = asked.calls, 0
     assert first == 0
     assert [*tmp_path.iterdir()]
     for path in tmp_path.iterdir():
         path.write_bytes(path.read_bytes()[:-1])
-    assert parts(made(tokens, keeping(asked, tmp_path))) == alone
+    assert parts(made(asked, keeping(asked, tmp_path))) == alone
     assert asked.calls > 0
     asked.calls = 0
-    assert parts(made(tokens, keeping(asked, tmp_path))) == alone
+    assert parts(made(asked, keeping(asked, tmp_path))) == alone
     assert asked.calls == 0
 
 
