@@ -3,6 +3,7 @@
 import hashlib
 import json
 import math
+import os
 import tempfile
 import time
 from collections.abc import Callable, Iterator
@@ -28,6 +29,7 @@ from bench.reader import Reader
 from bench.recipe import SELECTION, recipe
 from bench.record import WEIGHTS
 from bench.text import Rows, Shape, tokenizer
+from bench.tokencache import remembered
 from bench.train import Loop, Trace, steps, train
 from bench.weights import config
 from bench.where import circumstances
@@ -57,7 +59,8 @@ class CellRun:
         self.data = self.task.load(job.source, self.seed)
         made = job.weights.fresh and vocabulary(job.weights, self.data.train, folder)
         self.tokens = made or tokenizer(job.weights)
-        reader = Reader(self.tokens, self.recipe.length, config(job.weights), job.weights.name)
+        asked = self.recipe.length, config(job.weights), job.weights.name
+        reader = Reader(self.tokens, *asked, remembered(self.tokens, os.environ))
         self.words = reader.words(self.task)  # what may fill a gap, see bench.reader
         self.splits, self.writes = reader.splits(self.task, self.data), reader.writes
         self.built_on, self.tuning = job.built_on, job.tuning

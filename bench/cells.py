@@ -2,8 +2,9 @@
 
 from collections.abc import Sequence
 from dataclasses import fields, replace
-from functools import cache, partial
+from functools import cache, lru_cache, partial
 from itertools import chain
+from typing import Any
 
 from bench import spec
 from bench.job import Job
@@ -39,6 +40,7 @@ class Cells:
         self.ground, self.weights, self.task, self.made = ground, weights, task, made
         self.names = Names(ground.request, task, weights.name, self._found)
         self.search = cache(self._search)
+        self.known: dict[tuple[str, str], Cell] = {}  # of seed 0, by name and options
 
     def trials(self, name: str) -> list[Job]:
         """The trials that the row's settings come from, its own or those of the rows it needs."""
@@ -65,7 +67,7 @@ class Cells:
     def _trained(self, name: str, seed: int, extra: Options) -> Job:
         found = self.search(name)
         cell = self._cell(name, seed, found.chosen or NOTHING, extra)
-        return replace(self._job(cell), tuning=found.account, lost=found.lost)
+        return self._job(cell, tuning=found.account, lost=found.lost)
 
     def _built(self, name: str, method: Method, like: Job, on: Sequence[Job]) -> Job:
         """A cell that trains nothing, on the runs `on`; `like` is the first by the suite's recipe.
@@ -79,18 +81,26 @@ class Cells:
             version=self._version(method),
             label=name,
         )
-        return replace(
-            self._job(cell),
+        return self._job(
+            cell,
             built_on=tuple(self.ground.store.folder(job.cell) for job in on),
             tuning=like.tuning,
             lost=next((job.lost for job in on if job.lost), ""),
         )
 
-    def _job(self, cell: Cell) -> Job:
-        return Job(cell, self.ground.source, self.weights, self.ground.store.part(cell))
+    def _job(self, cell: Cell, **more: Any) -> Job:
+        part = self.ground.store.part(cell)
+        return Job(cell, self.ground.source, self.weights, part, **more)
 
     def _cell(self, name: str, seed: int, chosen: Options, extra: Options) -> Cell:
-        """A cell that trains: what the suite says, `--set`, what was chosen, and what differs."""
+        """A cell that trains. Seeds have everything else in common, which is worked out once."""
+        options = repr((chosen, extra))  # 1 and 1.0 are equal, but not one text
+        if (name, options) not in self.known:
+            self.known[name, options] = self._seedless(name, chosen, extra)
+        return replace(self.known[name, options], seed=seed)
+
+    def _seedless(self, name: str, chosen: Options, extra: Options) -> Cell:
+        """What the suite says, `--set`, what was chosen, and what differs; of seed 0."""
         settings, sets = self.names.settings(name), self.ground.request.sets
         ranges = self.names.ranges(name)
         method = self.names.method(name, among(ranges.method_options, chosen))
@@ -101,7 +111,7 @@ class Cells:
             task=asked,
             model=self.weights.name,
             recipe=trained,
-            seed=seed,
+            seed=0,
             data=self.ground.stamp(asked),
             parents=self.made,
             version=self._version(method),
@@ -138,7 +148,7 @@ class Cells:
         if recipe(cell.recipe).select == "dev":
             raise ValueError("trials see selection rows alone, but select=dev the reported split")
         cell = replace(cell, label=f"{name}, trial {_told(point)}")
-        return Trial(point, replace(self._job(cell), role="trial"), self.ground.store.get(cell))
+        return Trial(point, self._job(cell, role="trial"), self.ground.store.get(cell))
 
     def _check(self, name: str, ranges: Ranges) -> None:
         """That what is searched over is not fixed elsewhere, and is one thing."""
@@ -156,7 +166,13 @@ def options(cls: type) -> list[str]:
 
 
 def _recipe(settings: Options) -> str:
-    return spec.text(spec.construct(AdamW, settings))
+    return _recipe_of(tuple((name, type(value), value) for name, value in settings.items()))
+
+
+@lru_cache(maxsize=1024)
+def _recipe_of(settings: tuple[tuple[str, type, Any], ...]) -> str:
+    """The recipe of options; the types tell 1 from 1.0 and from true."""
+    return spec.text(spec.construct(AdamW, {name: value for name, _, value in settings}))
 
 
 def _told(settings: Options) -> str:

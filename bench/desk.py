@@ -91,9 +91,7 @@ class Plan:
         Those that no trial has told how to run are there as failed.
         """
         return [
-            _as_planned(record, p.job)
-            for p in self.cells
-            if self._asked(p) and (record := p.done if p.job.lost else self.store.get(p.job.cell))
+            _as_planned(record, p.job) for p in self.cells if self._asked(p) and (record := p.done)
         ]
 
     def labels(self) -> list[str]:

@@ -12,6 +12,7 @@ from typing import Any
 
 from bench.agenda import Agenda, failed, orphaned, put
 from bench.job import Job
+from bench.loading import load, resting
 from bench.record import Record
 from bench.store import Store
 
@@ -46,7 +47,8 @@ def execute(jobs: list[Job], store: Store, workers: int, tell: Tell) -> Iterator
 
 def processes(jobs: int) -> int:
     """How many cells run side by side: one on a GPU, else one a core while memory lasts."""
-    import torch
+    with resting():
+        import torch
 
     if torch.cuda.is_available():
         return 1
@@ -55,6 +57,7 @@ def processes(jobs: int) -> int:
 
 def work(job: Job, store: Store, tell: Tell) -> Record:
     """Runs one job and puts its folder into the store."""
+    load()
     from bench.run import attempt
 
     key = job.cell.key
@@ -140,7 +143,8 @@ def _end_with_parent() -> None:
 def _limit_threads(workers: int) -> None:
     """An even share of the cores for torch, and none besides for the tokenizer."""
     os.environ["TOKENIZERS_PARALLELISM"] = "false"
-    import torch
+    with resting():
+        import torch
 
     torch.set_num_threads(max(1, _cores() // workers))
 

@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from transformers import PreTrainedTokenizerBase
 
-from bench.text import Batch, Encoded
+from bench.text import Batch, Coder, Encoded
 
 RATE = 0.4  # of the tokens; Wettig et al. 2023, arXiv:2202.08005: in short training above 0.15
 SEED = 20180510  # of what is hidden: the same tokens whenever rows are read
@@ -20,9 +20,16 @@ class Hidden(Encoded):
     leaving some or putting others).
     """
 
-    def __init__(self, rows: Sequence[Any], tokens: PreTrainedTokenizerBase, length: int):
+    def __init__(
+        self,
+        rows: Sequence[Any],
+        tokens: PreTrainedTokenizerBase,
+        length: int,
+        code: Coder | None = None,
+    ):
+        code = code or tokens
         texts = [" ".join(filter(None, (*row.text, row.label))) for row in rows]
-        coded = tokens(texts, truncation=True, max_length=length)["input_ids"] if texts else []
+        coded = code(texts, truncation=True, max_length=length)["input_ids"] if texts else []
         draw = np.random.default_rng(SEED)
         self.kinds, self.padding = None, tokens.pad_token_id or 0
         self.ids, self.at, self.told = [], [], []

@@ -26,9 +26,19 @@ class Names:
 
     def __init__(self, request: Request, task: str, model: str, found: Callable[[str], Options]):
         self.request, self.task, self.model, self.found = request, task, model, found
-        self.read = cache(self._read)
+        self.settings = cache(self._settings)
+        self.known: dict[tuple[str, str], Method] = {}
+        self._seen = cache(self._read)
 
-    def settings(self, name: str) -> Settings:
+    def read(self, name: str, above: tuple[str, ...] = ()) -> tuple[Method, Sequence[Need]]:
+        """The method, naming in `of` that of the first run it needs, and its needs by row name.
+
+        Raises ValueError for what does not resolve, and where a row (those `above` it are given)
+        builds on itself.
+        """
+        return self._seen(name, above)
+
+    def _settings(self, name: str) -> Settings:
         """What the suite says of the row, `--set` left out."""
         return self.request.settings(name, self.task, self.model)
 
@@ -45,6 +55,12 @@ class Names:
 
         Raises ValueError for what does not resolve.
         """
+        asked = name, repr(options)
+        if asked not in self.known:
+            self.known[asked] = self._method(name, options)
+        return self.known[asked]
+
+    def _method(self, name: str, options: Options) -> Method:
         stem, typed = self._parsed(name)
         every = {**self.settings(name).method_options, **typed, **options}
         inside = ",".join(f"{option}={spec.word(value)}" for option, value in every.items())
@@ -60,12 +76,7 @@ class Names:
         below = (self.leaves(need.method, (*above, name)) for need in needs)
         return list(dict.fromkeys(chain(*below))) if needs else [name]
 
-    def _read(self, name: str, above: tuple[str, ...] = ()) -> tuple[Method, Sequence[Need]]:
-        """The method, naming in `of` that of the first run it needs, and its needs by row name.
-
-        Raises ValueError for what does not resolve, and where a row (those `above` it are given)
-        builds on itself.
-        """
+    def _read(self, name: str, above: tuple[str, ...]) -> tuple[Method, Sequence[Need]]:
         path = (*above, name)
         if name in above:
             raise ValueError(f"{name!r} builds on itself: {' <- '.join(path)}")

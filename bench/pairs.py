@@ -9,7 +9,7 @@ from torch import Tensor
 from transformers import PreTrainedTokenizerBase
 
 from bench.families import Writes
-from bench.text import Batch, Rows
+from bench.text import Batch, Coder, Lists, Rows
 
 
 class Prompts(NamedTuple):
@@ -41,17 +41,19 @@ class Pairs(Rows):
         length: int,
         kind: Writes,
         whole: bool = False,
+        code: Coder | None = None,
     ):
+        code = code or tokens
         end = tokens.eos_token_id
         if end is None:
             raise ValueError("expected a tokenizer with an end token, got one without")
         self.kind, self.whole, self.end = kind, whole, int(end)
         self.padding = self.end if tokens.pad_token_id is None else int(tokens.pad_token_id)
         self.labels = [row.label for row in rows]
-        sources = _ids(tokens, [row.text[0] for row in rows])
+        sources = _ids(code, [row.text[0] for row in rows])
         given = [row.label if isinstance(row.label, str) else None for row in rows]
         lead = " " if kind == "causal" else ""
-        written = iter(_ids(tokens, [lead + text for text in given if text is not None]))
+        written = iter(_ids(code, [lead + text for text in given if text is not None]))
         targets = [[*next(written), self.end] if text is not None else [] for text in given]
         if whole and kind == "seq2seq":
             pairs = [_halved(s, t) for s, t in zip(sources, targets, strict=True)]
@@ -97,7 +99,7 @@ class Pairs(Rows):
         numbers = torch.from_numpy(np.asarray(rows))
         return Batch(ids, mask, None, torch.tensor(labels), numbers, written, torch.tensor(flat))
 
-    def _padded(self, lists: list[list[int]], left: bool = False) -> tuple[Tensor, Tensor]:
+    def _padded(self, lists: Lists, left: bool = False) -> tuple[Tensor, Tensor]:
         width = max(map(len, lists))
         rows, mask = [], []
         for ids in lists:
@@ -108,9 +110,9 @@ class Pairs(Rows):
         return torch.tensor(rows), torch.tensor(mask)
 
 
-def _ids(tokens: PreTrainedTokenizerBase, texts: list[str]) -> list[list[int]]:
+def _ids(code: Coder, texts: list[str]) -> Lists:
     """Tokens of each text, nothing added."""
-    return tokens(texts, add_special_tokens=False)["input_ids"] if texts else []
+    return code(texts, add_special_tokens=False)["input_ids"] if texts else []
 
 
 def _halved(source: list[int], target: list[int]) -> tuple[list[int], list[int]]:

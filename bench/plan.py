@@ -3,6 +3,7 @@
 import math
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
+from functools import cache
 from itertools import product
 from typing import Any
 
@@ -32,7 +33,7 @@ class Planned:
 
     job: Job
     done: Record | None  # the record in the store, whatever its status
-    row_passes: int | None  # rows times epochs that training will see; None where unknown
+    row_passes: int | None  # rows times epochs of its own training; None where unknown
     seconds: float | None  # what a like cell in the store took
 
     @property
@@ -79,8 +80,14 @@ def plan(jobs: Iterable[Job], store: Store) -> list[Planned]:
     records = {record.cell.key: record for record in store.records()}
     times = ((record.cell, _seconds(record)) for record in records.values())
     seconds = {_like(cell): took for cell, took in times if took is not None}
+    passes = cache(_row_passes)  # cells that differ in the seed alone are many
     return [
-        Planned(job, _done(job, records), _row_passes(job), seconds.get(_like(job.cell)))
+        Planned(
+            job,
+            _done(job, records),
+            0 if job.built_on else passes(job.cell.recipe, job.cell.task, job.cell.data),
+            seconds.get(_like(job.cell)),
+        )
         for job in jobs
     ]
 
@@ -178,18 +185,16 @@ def _done(job: Job, records: Mapping[str, Record]) -> Record | None:
     return failed(job, job.lost) if job.lost else records.get(job.cell.key)
 
 
-def _row_passes(job: Job) -> int | None:
-    """None where unknown; 0 where other runs have trained."""
-    if job.built_on:
-        return 0
-    _, recipe = spec.parse(job.cell.recipe)
+def _row_passes(trained: str, task: str, data: str) -> int | None:
+    """Rows times epochs of a recipe, on a task and its data; None where unknown."""
+    _, recipe = spec.parse(trained)
     times = float(recipe["times"])
     if recipe["steps"] != "none":
         return round(times * int(recipe["steps"]) * int(recipe["batch"]))
-    name, chosen = spec.parse(job.cell.task)
+    name, chosen = spec.parse(task)
     cap = chosen.get("rows", "none")
     most = [] if cap == "none" else [int(cap)]
-    if not job.cell.data.startswith("sample"):
+    if not data.startswith("sample"):
         most += [count for split, count in tasks[name].official.items() if split == "train"]
     return math.ceil(times * min(most) * float(recipe["epochs"])) if most else None
 

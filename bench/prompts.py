@@ -9,7 +9,7 @@ import torch
 from transformers import PreTrainedTokenizerBase
 
 from bench.families import Unserved
-from bench.text import Batch, Encoded
+from bench.text import Batch, Coder, Encoded
 
 MASK = "mask"
 Piece = str | int | None  # fixed words, a text of the row by its number, or the gap
@@ -63,14 +63,19 @@ class Prompted(Encoded):
     """
 
     def __init__(
-        self, rows: Sequence[Any], template: str, tokens: PreTrainedTokenizerBase, length: int
+        self,
+        rows: Sequence[Any],
+        template: str,
+        tokens: PreTrainedTokenizerBase,
+        length: int,
+        code: Coder | None = None,
     ):
         if tokens.mask_token_id is None:
             raise Unserved("the model's tokenizer has no token for a gap")
         self.at: list[int] = []  # of the gap in each row
         self.ids, self.kinds = [], None
         parts = pieces(template)
-        columns = [self._column(part, rows, tokens) for part in parts]
+        columns = [self._column(part, rows, tokens, code or tokens) for part in parts]
         texts = [i for i, (_, piece) in enumerate(parts) if isinstance(piece, int)]
         gap = next(i for i, (_, piece) in enumerate(parts) if piece is None)
         for row in zip(*columns, strict=True):
@@ -90,7 +95,7 @@ class Prompted(Encoded):
 
     @staticmethod
     def _column(
-        part: tuple[str, Piece], rows: Sequence[Any], tokens: PreTrainedTokenizerBase
+        part: tuple[str, Piece], rows: Sequence[Any], tokens: PreTrainedTokenizerBase, code: Coder
     ) -> list[list[int]]:
         """The token ids of one piece, row by row."""
         space, piece = part
@@ -99,7 +104,7 @@ class Prompted(Encoded):
         if isinstance(piece, str):
             return [tokens(space + piece, add_special_tokens=False)["input_ids"]] * len(rows)
         texts = [space + row.text[piece] for row in rows]
-        return tokens(texts, add_special_tokens=False)["input_ids"] if texts else []
+        return code(texts, add_special_tokens=False)["input_ids"] if texts else []
 
 
 def _cut(row: list[list[int]], texts: list[int], room: int) -> list[list[int]]:

@@ -8,17 +8,25 @@ from bench.families import family
 from bench.hidden import Hidden
 from bench.pairs import Pairs
 from bench.prompts import Prompted, word_ids
-from bench.text import Encoded, Rows
+from bench.text import Coder, Encoded, Rows
 from tasks.base import Data, Row, Task
 
 
 class Reader:
-    """A tokenizer with what its model bears: most tokens of a row, one stack or two."""
+    """A tokenizer with what its model bears: most tokens of a row, one stack or two.
+
+    `code`: what turns whole splits into tokens, where it is not the tokenizer itself.
+    """
 
     def __init__(
-        self, tokens: PreTrainedTokenizerBase, length: int, settings: PretrainedConfig, name: str
+        self,
+        tokens: PreTrainedTokenizerBase,
+        length: int,
+        settings: PretrainedConfig,
+        name: str,
+        code: Coder | None = None,
     ):
-        self.tokens, self.length, self.name = tokens, length, name
+        self.tokens, self.length, self.name, self.code = tokens, length, name, code
         self.writes = family(name, settings).writes
         # two stacks place tokens by their distances, and bear any number
         self.most = settings.max_position_embeddings if self.writes == "causal" else None
@@ -46,13 +54,13 @@ class Reader:
 
     def _rows(self, task: Task, rows: Sequence[Row], length: int) -> Rows:
         if task.formulation == "prompt":
-            return Prompted(rows, task.prompt.template, self.tokens, length)
+            return Prompted(rows, task.prompt.template, self.tokens, length, self.code)
         if task.formulation == "masked":
-            return Hidden(rows, self.tokens, length)
+            return Hidden(rows, self.tokens, length, self.code)
         if task.formulation == "classification":
-            return Encoded(rows, self.tokens, length)
+            return Encoded(rows, self.tokens, length, self.code)
         whole = task.formulation == "language"
-        return Pairs(rows, self.tokens, length, self.writes, whole)
+        return Pairs(rows, self.tokens, length, self.writes, whole, self.code)
 
     def _length(self, new: int) -> int:
         """Most tokens of a row that leaves room for `new` ones."""

@@ -30,8 +30,11 @@ class Cell:
     @cached_property
     def key(self) -> str:
         """Twelve hex digits, the cell's folder: a hash of what was asked, never when or where."""
-        asked = {k: v for k, v in dataclasses.asdict(self).items() if k != "label"}
+        asked = {name: getattr(self, name) for name in _ASKED}
         return hashlib.sha256(json.dumps(asked, sort_keys=True).encode()).hexdigest()[:12]
+
+
+_ASKED = [field.name for field in dataclasses.fields(Cell) if field.name != "label"]
 
 
 @dataclass(frozen=True)

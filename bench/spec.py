@@ -48,6 +48,8 @@ def split(text: str) -> list[str]:
     Raises ValueError when brackets do not match.
     """
     parts, depth, start = [], 0, 0
+    if "[" not in text and "]" not in text:
+        return [part for word in text.split(",") if (part := word.strip())]
     for i, c in enumerate(text):
         depth += (c == "[") - (c == "]")
         if depth < 0:
@@ -81,7 +83,7 @@ def construct(cls: type, options: Mapping[str, Any]) -> Any:
             raise ValueError(f"{whose} takes no options, got {option!r}")
         if option not in fields:
             raise unknown(f"option of {whose}", option, fields)
-    hints = typing.get_type_hints(cls)
+    hints = _hints(cls)
     # Defaults are read like the rest: a float's 20 becomes 20.0, so that equals have one text.
     values = {name: _default(field) for name, field in fields.items()}
     values |= {option: _value(value, hints[option]) for option, value in options.items()}
@@ -110,6 +112,11 @@ def text(plugin: Any, *, full: bool = True) -> str:
 @cache
 def _adapter(cls: type) -> TypeAdapter:
     return TypeAdapter(cls)
+
+
+@cache
+def _hints(cls: type) -> dict[str, Any]:
+    return typing.get_type_hints(cls)
 
 
 def _complaint(error: ValidationError) -> str:

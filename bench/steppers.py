@@ -1,17 +1,15 @@
 """How a model takes one step of writing: tokens in, scores of the next token out."""
 
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import torch
 from torch import Tensor, nn
-from transformers import (
-    DynamicCache,
-    EncoderDecoderCache,
-    GPT2LMHeadModel,
-    T5ForConditionalGeneration,
-)
+from transformers import DynamicCache, EncoderDecoderCache
 
 from bench.cache import HIDDEN, Tree, TreeCache
+
+if TYPE_CHECKING:  # the models themselves are read where one is built
+    from transformers import GPT2LMHeadModel, T5ForConditionalGeneration
 
 
 class Stepper(Protocol):
@@ -59,7 +57,7 @@ class Causal(_Branching):
     every layer's own, or None. The text keeps the positions that it has without.
     """
 
-    def __init__(self, net: GPT2LMHeadModel, prefix: Tensor | None = None):
+    def __init__(self, net: "GPT2LMHeadModel", prefix: Tensor | None = None):
         self.net, self.prefix = net, prefix
 
     def start(self, ids, mask, beams):
@@ -101,7 +99,7 @@ class Seq2Seq(_Branching):
     positions.
     """
 
-    def __init__(self, net: T5ForConditionalGeneration, prefix: Tensor | None = None):
+    def __init__(self, net: "T5ForConditionalGeneration", prefix: Tensor | None = None):
         self.net, self.prefix = net, prefix
 
     def start(self, ids, mask, beams):

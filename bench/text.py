@@ -1,6 +1,6 @@
 """Rows to tensors: tokens, batches of like length padded to the longest of the batch."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -10,6 +10,9 @@ from torch import Tensor
 from transformers import AutoTokenizer, PreTrainedTokenizerBase
 
 from bench.weights import Weights, complaint
+
+Lists = list[list[int]]  # tokens, text by text
+Coder = Callable[..., Mapping[str, Lists]]  # called as a tokenizer is: texts, pairs, options
 
 POOL = 16  # batches of rows that are sorted by length together: random enough, little padding
 
@@ -117,15 +120,23 @@ class Encoded(Rows):
     """Rows to be classified.
 
     `rows`: objects with `text` (one or two strings) and `label`. `length`: most tokens kept a row;
-    of two texts the longer is cut first.
+    of two texts the longer is cut first. `code`: what turns the texts into tokens, where it is not
+    the tokenizer itself.
     """
 
-    def __init__(self, rows: Sequence[Any], tokens: PreTrainedTokenizerBase, length: int):
+    def __init__(
+        self,
+        rows: Sequence[Any],
+        tokens: PreTrainedTokenizerBase,
+        length: int,
+        code: Coder | None = None,
+    ):
+        code = code or tokens
         firsts = [row.text[0] for row in rows]
         seconds = [row.text[1] for row in rows] if rows and len(rows[0].text) > 1 else None
-        encoded = tokens(firsts, seconds, truncation=True, max_length=length) if rows else {}
-        self.ids: list[list[int]] = encoded.get("input_ids", [])
-        self.kinds: list[list[int]] | None = encoded.get("token_type_ids")
+        encoded = code(firsts, seconds, truncation=True, max_length=length) if rows else {}
+        self.ids: Lists = encoded.get("input_ids", [])
+        self.kinds: Lists | None = encoded.get("token_type_ids")
         self.labels = [row.label for row in rows]
         self.padding = tokens.pad_token_id or 0
         self.lengths = np.array([len(ids) for ids in self.ids], dtype=np.int64)
@@ -137,6 +148,6 @@ class Encoded(Rows):
         mask = torch.arange(ids.shape[1]) < torch.from_numpy(self.lengths[rows]).unsqueeze(1)
         return Batch(ids, mask.long(), kinds, torch.tensor(labels), torch.from_numpy(rows))
 
-    def _padded(self, lists: list[list[int]], rows: np.ndarray, padding: int) -> Tensor:
+    def _padded(self, lists: Lists, rows: np.ndarray, padding: int) -> Tensor:
         longest = int(self.lengths[rows].max())
         return torch.tensor([lists[i] + [padding] * (longest - len(lists[i])) for i in rows])

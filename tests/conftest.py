@@ -16,6 +16,11 @@ def one_thread():
     os.environ["TOKENIZERS_PARALLELISM"] = "false"
 
 
+@pytest.fixture(autouse=True, scope="session")
+def cache_of_their_own(tmp_path_factory):
+    os.environ["PEFTBENCH_CACHE"] = str(tmp_path_factory.mktemp("cache"))
+
+
 @pytest.fixture(scope="session")
 def real_data() -> Path:
     """The directory with real data in the official layout; skips where there is none."""

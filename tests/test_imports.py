@@ -23,12 +23,12 @@ LATER = (
         "cli",
         "progress",
     ),
-    *("execute", "where", "typed", "papertable", "__main__"),
+    *("execute", "loading", "where", "typed", "papertable", "__main__"),
 )
 LOW = {f"bench.{name}" for name in BOTTOM}
 SIDE = (
     *("backbone", "pretrained", "families", "unfuse", "heads", "masked", "past", "device", "cache"),
-    *("text", "pairs", "prompts", "hidden", "twice"),
+    *("text", "pairs", "prompts", "hidden", "twice", "tokencache", "cachefolder"),
 )
 MODEL = {f"bench.{name}" for name in (*SIDE, "steppers", "vocabulary", "checkpoint")}
 LIGHT = {f"bench.{name}" for name in (*BOTTOM, *LATER)}

@@ -85,6 +85,24 @@ def test_plan_has_each_cell_once_under_the_label_typed_first():
     assert [c.label for c in found] == ["lora"]
 
 
+def test_cells_of_a_seed_do_not_depend_on_the_others():
+    rows = {"methods": ["lora", "lora[rank=4]", "soup[of=lora,count=3]"], "tasks": ["rte", "cola"]}
+    profile = {"rules": [Rule(method="soup", task="cola"), Rule(task="cola", recipe={"lr": 1})]}
+    together = cells(profile=profile, seeds=[2, 1], **rows)
+    alone = [cells(profile=profile, seeds=[seed], **rows) for seed in (2, 1)]
+    expected = {(c.key, c.seed, c.label) for some in alone for c in some}
+    assert {(c.key, c.seed, c.label) for c in together} == expected
+    assert len(together) == len(expected) == 2 * 2 * (2 + 2 + 1)
+
+
+def test_equal_numbers_of_different_types_are_each_checked():
+    assert recipe(cell(sets={"order": "1"}).recipe).order == 1
+    for value in (1.5, "1.5"):
+        with pytest.raises(ValueError, match="recipe 'adamw', order"):
+            cell(profile={"recipe": {"order": value}})
+    assert cell(profile={"recipe": {"clip": 1}}) == cell(profile={"recipe": {"clip": 1.0}})
+
+
 def test_set_reaches_the_recipe_or_the_task():
     sets = {"epochs": "7", "select": "best", "dropout": "none", "rows": "64", "dev_rows": "none"}
     planned = cell(profile={"recipe": {"dropout": 0.0}}, sets=sets)

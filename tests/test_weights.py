@@ -285,3 +285,22 @@ def test_model_that_is_nowhere_is_refused_in_one_line(tmp_path, monkeypatch):
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
     with pytest.raises(ValueError, match=r"^model 'owner/model' cannot be had: .*cached files$"):
         config(find("owner/model"))
+
+
+def test_weights_are_read_for_their_digest_once_until_they_change(
+    tiny_folder, tmp_path, monkeypatch
+):
+    read, digest = [], hashlib.file_digest
+    copy = shutil.copytree(tiny_folder, tmp_path / "tiny")
+    weights = find(str(copy))
+    monkeypatch.setattr(
+        hashlib, "file_digest", lambda file, name: read.append(file.name) or digest(file, name)
+    )
+    first = verify(weights)
+    assert (verify(weights), len(read)) == (first, 1)
+    path = copy / "model.safetensors"
+    content = path.read_bytes()
+    path.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
+    changed = verify(weights)
+    assert changed != first and len(read) == 2
+    assert changed == hashlib.sha256(path.read_bytes()).hexdigest()
