@@ -66,7 +66,7 @@ class Backbone(nn.Module):
         self.prompt: nn.Module | None = None  # (batch size) -> (batch, length, width)
         self.around: nn.Module | None = None  # (forward pass, batch) -> logits
         self.parting: Parting | None = None  # where two passes part, see `part`
-        self.still = False  # no training below the head: it runs as in evaluation, see bench.features
+        self.still = False  # nothing below the head trains; it runs as in evaluation
         self.facts: dict[str, Any] = {}
 
     @classmethod

@@ -88,7 +88,7 @@ def test_a_disk_that_has_no_room_keeps_nothing(tmp_path, monkeypatch):
 def test_a_budget_that_is_no_number_is_told(tmp_path, monkeypatch):
     monkeypatch.setenv(VARIABLE, "much")
     with pytest.raises(
-        ValueError, match="expected PEFTBENCH_FEATURES to be a whole number .* 'much'"
+        ValueError, match=r"expected PEFTBENCH_FEATURES to be a whole number .* 'much'"
     ):
         featured(still(backbone()), Toy(20), CPU, "fp32", tmp_path)
 
