@@ -169,7 +169,8 @@ def report(
         typed.nothing_narrows(**narrower, seeds=seeds, set=sets)
         from bench.store import Store
 
-        made = reporting.of_store(Store(store), view)
+        made = reporting.of_store(place := Store(store), view)
+        _warn(place)
     for one in forms:
         if to is None:
             print(reporting.text(made, one, view))
@@ -355,7 +356,7 @@ def _plan(suite, profile, methods, tasks, models, seeds, data, sets, store) -> A
         seeds=[typed.seed(word) for word in typed.words(seeds)],
         sets=dict(typed.pair(text) for text in sets),
     )
-    return Plan(request, _source(data), Store(store))
+    return _warned(Plan(request, _source(data), Store(store)))
 
 
 def _table(name, profile, seeds, data, sets, store) -> Any:
@@ -369,7 +370,18 @@ def _table(name, profile, seeds, data, sets, store) -> Any:
         seeds=[typed.seed(word) for word in typed.words(seeds)],
         sets=dict(typed.pair(text) for text in sets),
     )
-    return Plan(asked, _source(data), Store(store))
+    return _warned(Plan(asked, _source(data), Store(store)))
+
+
+def _warned(plan) -> Any:
+    _warn(plan.store)
+    return plan
+
+
+def _warn(store) -> None:
+    """A line for each record that could not be read; the others go on."""
+    for line in store.damaged.values():
+        print(f"bench: passed over: {line}", file=sys.stderr)
 
 
 def _source(data: str) -> Any:

@@ -18,6 +18,7 @@ from bench.families import Unserved
 from bench.job import Job
 from bench.making import drawn, keep
 from bench.record import WEIGHTS, Record, Status
+from bench.store import no_room
 from bench.train import Diverged
 from bench.where import circumstances
 from bench.work import Work
@@ -30,7 +31,10 @@ REASON = 300  # characters of a reason, at most
 
 
 def attempt(job: Job, folder: Path, tell: Tell = lambda **_: None) -> Record:
-    """Runs the cell and writes its files into `folder`; an error becomes a record that names it."""
+    """Runs the cell and writes its files into `folder`; an error becomes a record that names it.
+
+    Raises what a full disk gives, for then there is no room for a record.
+    """
     lines: list[str] = []
 
     def log(**event: Any) -> None:
@@ -41,6 +45,8 @@ def attempt(job: Job, folder: Path, tell: Tell = lambda **_: None) -> Record:
         record = _run(job, folder, log)
         record.to_json()  # refuses a score that is no number
     except Exception as error:  # the one place where an error becomes a record
+        if no_room(error):
+            raise
         if not isinstance(error, EXPECTED):
             (folder / "error.txt").write_text(traceback.format_exc(), encoding="utf-8")
         status: Status = "skipped" if isinstance(error, Unsuited | Unserved) else "failed"

@@ -8,7 +8,7 @@ import pytest
 ROOT = Path(__file__).parents[1]
 OURS = ("bench", "methods", "tasks", "reports")
 HEAVY = {"torch", "transformers", "datasets", "tokenizers", "safetensors", "peft", "evaluate"}
-BOTTOM = ("registry", "record", "store", "spec", "suite", "recipe", "weights")
+BOTTOM = ("registry", "record", "claim", "store", "spec", "suite", "recipe", "weights")
 LATER = (
     *(
         "plan",
