@@ -112,9 +112,7 @@ def _check(record: Record) -> None:
     _expect(whole, "a whole number 'seed'", cell.seed)
     keys = all(isinstance(key, str) and KEY.fullmatch(key) for key in cell.parents)
     _expect(keys, "keys as 'parents'", cell.parents)
-    _expect(
-        record.status in ("ok", "skipped", "failed"), "ok, skipped or failed", record.status
-    )
+    _expect(record.status in ("ok", "skipped", "failed"), "ok, skipped or failed", record.status)
     for name in ("reason", "primary"):
         _expect(isinstance(getattr(record, name), str), f"a text {name!r}", getattr(record, name))
     for name in ("metrics", "cost", "where"):
@@ -132,6 +130,8 @@ def _expect(met: bool, what: str, value: object) -> None:
 def _is_number(value: object) -> bool:
     """A finite number that a float can hold."""
     try:
-        return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+        return (
+            isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+        )
     except OverflowError:
         return False

@@ -20,7 +20,7 @@ from bench.making import drawn, keep
 from bench.record import WEIGHTS, Record, Status
 from bench.store import no_room
 from bench.train import Diverged
-from bench.where import circumstances
+from bench.where import circumstances, plugins
 from bench.work import Work
 from methods import resolve
 from methods.base import Method, Unsuited
@@ -50,7 +50,8 @@ def attempt(job: Job, folder: Path, tell: Tell = lambda **_: None) -> Record:
         if not isinstance(error, EXPECTED):
             (folder / "error.txt").write_text(traceback.format_exc(), encoding="utf-8")
         status: Status = "skipped" if isinstance(error, Unsuited | Unserved) else "failed"
-        record = Record(job.cell, status, _reason(error, job), where=circumstances())
+        where = circumstances() | plugins(job.cell)
+        record = Record(job.cell, status, _reason(error, job), where=where)
     (folder / "log.txt").write_text("\n".join([*lines, ""]), encoding="utf-8")
     (folder / "record.json").write_text(record.to_json(), encoding="utf-8")
     return record
@@ -81,7 +82,7 @@ def _measured(job: Job, method: Method, counted: Account, run: CellRun, folder: 
     if job.weights.fresh or run.task.formulation == "masked":
         keep(model, run.tokens, folder)
     cost = run.cost(counted) | {"checkpoint_bytes": (folder / WEIGHTS).stat().st_size}
-    where = run.where() | model.facts
+    where = run.where() | model.facts | plugins(job.cell)
     return Record(job.cell, "ok", "", run.task.primary, metrics, cost, where)
 
 

@@ -253,7 +253,9 @@ def test_record_of_a_later_version_is_not_to_be_deleted(tmp_path):
     text = Record(CELL, "ok").to_json().replace('"schema": 1', '"schema": 2')
     put(Store(tmp_path))
     (tmp_path / CELL.key / "record.json").write_text(text)
-    with pytest.raises(ValueError, match=r"of a later version: .* schema 1, got 2; update peftbench$"):
+    with pytest.raises(
+        ValueError, match=r"of a later version: .* schema 1, got 2; update peftbench$"
+    ):
         Store(tmp_path).at(CELL.key)
 
 
