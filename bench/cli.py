@@ -1,4 +1,5 @@
-"""python -m bench: list, plan, run, report, params, score, pretrain, import, export, reproduce.
+"""python -m bench: list, plan, run, report, params, score, pretrain, import, export, reproduce,
+doctor.
 
 Heavy imports stand inside the command that needs them, so that help, list and plan start fast.
 """
@@ -318,6 +319,23 @@ def reproduce(
     for line in differences or ["identical: metrics, predictions and weights"]:
         print(line)
     if differences:
+        raise typer.Exit(1)
+
+
+@app.command()
+def doctor(
+    suite: Annotated[str, typer.Option(help="what it needs; default: whatever there is")] = "",
+    profile: Profile = "quick",
+    data: Data = "auto",
+    store: StoreDir = Path("results"),
+    as_json: Json = False,
+) -> None:
+    """Find what is missing before a long run does: software, data, models, store."""
+    from bench.doctor import checks, shown
+
+    found = checks(store, data, os.environ, suite, profile)
+    print(_json([check._asdict() for check in found]) if as_json else shown(found))
+    if any(check.state == "problem" for check in found):
         raise typer.Exit(1)
 
 

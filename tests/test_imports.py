@@ -23,7 +23,17 @@ LATER = (
         "cli",
         "progress",
     ),
-    *("execute", "where", "typed", "papertable", "__main__"),
+    *(
+        "execute",
+        "where",
+        "typed",
+        "papertable",
+        "__main__",
+        "check",
+        "supplies",
+        "machine",
+        "doctor",
+    ),
 )
 LOW = {f"bench.{name}" for name in BOTTOM}
 SIDE = (

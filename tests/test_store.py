@@ -245,7 +245,7 @@ def test_damaged_record_is_named_and_passed_over(tmp_path, text):
     assert store.damaged[CELL.key].endswith("; delete its folder")
     failed = store.get(CELL)
     assert (failed.status, failed.reason) == ("failed", store.damaged[CELL.key])
-    with pytest.raises(ValueError, match="is not a record: .*; delete its folder$"):
+    with pytest.raises(ValueError, match=r"is not a record: .*; delete its folder$"):
         store.at(CELL.key)
 
 
