@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from bench.claim import CLAIM, Claims
-from bench.record import LARGEST, Cell, Later, Record
+from bench.record import LARGEST, NAME, Cell, Later, Record
 
 DRAFT, OLD, PART = ".draft-", ".old-", ".part-"
 ENDED = "ended"  # in the state of a run: which record it ended in
@@ -52,7 +52,7 @@ class Store:
 
     def at(self, key: str) -> Record | None:
         """The record of the cell with that key, or None. Raises ValueError naming a bad file."""
-        return self._read(self.root / key)
+        return self._read(self.root / key) if NAME.fullmatch(key) else None
 
     def records(self) -> Iterator[Record]:
         """Every record that can be read, in the order of their keys; `damaged` has the others."""

@@ -138,7 +138,7 @@ def test_runner_killed_at_random_moments_loses_nothing(kills, tiny_folder, tmp_p
 
 @pytest.mark.slow
 def test_workers_killed_at_random_moments_lose_nothing(tiny_folder, tmp_path):
-    assert start(tiny_folder, tmp_path / "whole", 1).wait() == 0
+    assert start(tiny_folder, tmp_path / "whole", 2).wait() == 0
     source, killed, done = random.Random(3), 0, {}
     while killed < KILLS:
         process = start(tiny_folder, tmp_path / "killed", 2)
@@ -156,7 +156,7 @@ def test_workers_killed_at_random_moments_lose_nothing(tiny_folder, tmp_path):
         for key in source.sample(sorted(done), 4 if killed < KILLS and len(done) == SUITE else 0):
             (tmp_path / "killed" / key).rename(tmp_path / f"{key}-{killed}")
             done.pop(key)
-    assert start(tiny_folder, tmp_path / "killed", 1).wait() == 0
+    assert start(tiny_folder, tmp_path / "killed", 2).wait() == 0
     assert outcomes(tmp_path / "killed") == outcomes(tmp_path / "whole")
     assert weights(tmp_path / "killed") == weights(tmp_path / "whole")
     assert whole(tmp_path / "killed") and not list((tmp_path / "killed").glob(".*"))

@@ -154,6 +154,8 @@ def test_record_is_found_by_its_key(tmp_path):
     record = put(Store(tmp_path))
     assert Store(tmp_path).at(CELL.key) == record
     assert Store(tmp_path).at("0" * 12) is None
+    (tmp_path / "inside").mkdir()
+    assert Store(tmp_path / "inside").at(f"../{CELL.key}") is None
 
 
 def test_opening_a_store_makes_nothing(tmp_path):
@@ -226,7 +228,7 @@ DAMAGED = [
     Record(CELL, "ok", metrics={"accuracy": 0.5}).to_json().replace("0.5", '"high"'),
     Record(CELL, "ok").to_json().replace('"where": {}', '"where": []'),
     Record(CELL, "ok").to_json().replace('"ok"', '"fine"'),
-    Record(CELL, "ok").to_json().replace('"parents": []', '"parents": ["../../etc"]'),
+    Record(CELL, "ok").to_json().replace('"parents": []', '"parents": [7]'),
     Record(CELL, "ok", "\\ud800").to_json().replace("\\\\ud800", "\\ud800"),
     Record(CELL, "ok").to_json().replace("sample@1", "sample@2"),
 ]
