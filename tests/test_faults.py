@@ -7,16 +7,19 @@ import signal
 import stat
 import subprocess
 import sys
+import time
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import torch
 
 from bench import run as runs
 from bench.execute import execute
-from bench.record import Record
+from bench.record import Cell, Record
 from bench.store import NoRoom, Store, no_room
+from methods.bitfit import BitFit
 from tasks.metrics import java, meteor
 from tests.jobs import job
 from tests.test_execute import distribution, silent
@@ -106,7 +109,7 @@ def test_report_goes_on_without_damaged_records_and_names_them(damaged, request)
     assert (Path(to) / "report.html").read_text().count("Passed over") == 3
 
 
-@pytest.mark.parametrize("half", ["", "{", '{"schema": 2}', '{"schema": "x"}'])
+@pytest.mark.parametrize("half", ["{", '{"schema": 2}'])
 def test_run_goes_on_without_a_damaged_cell_and_leaves_it_as_it_is(request, tiny_folder, half):
     run = request.getfixturevalue("bench")
     words = ["--suite", "glue", "--data", "sample", "--tasks", "sst2", "--models", str(tiny_folder)]
@@ -163,8 +166,9 @@ def test_full_disk_stops_the_run_and_room_lets_it_go_on(tiny_folder, tmp_path, m
     assert [r.status for r in execute(jobs[1:], store, 1, silent)] == ["ok"]
 
 
+@pytest.mark.slow
 def test_full_disk_is_one_line_and_the_same_command_goes_on(tiny_folder, tmp_path):
-    with mounted(tmp_path / "disk", "size=96k") as disk:
+    with mounted(tmp_path / "disk", "size=24k") as disk:
         done = bench(tiny_folder, disk / "store")
         assert done.returncode == 2 and "Traceback" not in done.stderr
         assert done.stderr.splitlines()[-1].startswith("bench: expected room on the disk of the ")
@@ -229,26 +233,15 @@ def test_folder_without_the_right_to_write_is_one_line(tmp_path, tiny_folder, mo
         list(execute([job(tiny_folder, "head")], store, 1, silent))
 
 
-@pytest.mark.parametrize("kind", ["torch", "python"])
+@pytest.mark.parametrize("ask", [lambda: torch.empty(2**46), lambda: bytearray(2**46)])
 def test_cell_that_asks_for_too_much_memory_fails_and_the_others_go_on(
-    tiny_folder, tmp_path, monkeypatch, kind
+    tiny_folder, tmp_path, monkeypatch, ask
 ):
-    from methods import method
-
-    place = distribution(tmp_path / "site", "bomb", BOMB)
-    monkeypatch.syspath_prepend(place)
-    scope: dict = {}
-    kept = dict(method._entries)
-    exec(compile(BOMB, "bomb", "exec"), {"__name__": "bomb"}, scope)
-    monkeypatch.setattr(method, "_entries", dict(method._entries))
-    method._entries.pop("bomb")
-    method._entries = {**kept, "bomb": scope["Bomb"]}
-    first = job(tiny_folder, "head")
-    bomb = replace(first, cell=replace(first.cell, method=f"bomb[kind={kind}]"))
-    found = list(execute([bomb, first], Store(tmp_path / "store"), 1, silent))
+    monkeypatch.setattr(BitFit, "fit", lambda *_: ask())
+    jobs = [job(tiny_folder, "bitfit"), job(tiny_folder, "head")]
+    found = list(execute(jobs, Store(tmp_path), 1, silent))
     assert [r.status for r in found] == ["failed", "ok"]
     assert found[0].reason.startswith("out of memory: ")
-    method._entries = kept
 
 
 @pytest.mark.slow
@@ -321,20 +314,20 @@ def test_predictions_of_a_run_whose_scoring_died_are_kept(tiny_folder, tmp_path,
     assert [r.status for r in execute([asked], store, 1, silent)] == ["ok"]
 
 
-@pytest.mark.parametrize("jump", [-1e9, 1e9])
-def test_clock_that_jumps_changes_nothing(tiny_folder, tmp_path, monkeypatch, jump):
+def test_clock_that_jumps_changes_nothing(tiny_folder, tmp_path, monkeypatch):
     jobs = [job(tiny_folder, "head"), job(tiny_folder, "bitfit")]
     list(execute(jobs, Store(tmp_path / "whole"), 1, silent))
-    now, turn = runs.__dict__.get("time", __import__("time")).time, [0]
+    now, turn, jump = time.time, [0], 1e9
 
     def jumping() -> float:
         turn[0] += 1
-        return now() + jump * (turn[0] % 3)
+        return now() + jump * (turn[0] % 3 - 1)
 
     monkeypatch.setattr("time.time", jumping)
     store = Store(tmp_path / "store")
     for asked in jobs:
         list(execute([asked], store, 1, silent))
+        jump = -jump
         for path in store.root.rglob("*"):
             os.utime(path, (now() + jump, now() + jump))
         store = Store(store.root)
@@ -346,7 +339,7 @@ def test_clock_that_jumps_changes_nothing(tiny_folder, tmp_path, monkeypatch, ju
 
 def test_process_that_dies_in_the_middle_of_a_metric_loses_no_other_cell(tmp_path):
     store = Store(tmp_path)
-    asked = job.__globals__["Cell"]("head", "sst2", "tiny", "adamw", 0, "sample@1")
+    asked = Cell("head", "sst2", "tiny", "adamw", 0, "sample@1")
     with store.writing(asked) as folder:
         (folder / "record.json").write_text(Record(asked, "ok").to_json())
     child = os.fork()
