@@ -20,6 +20,14 @@ class Entry(NamedTuple):
     category: str = ""
 
 
+def of_texts(entry: Entry) -> Entry:
+    """The entry. Raises TypeError where a part of it is no text."""
+    for part in (entry.category, *sum(entry.triples, ()), *sum(entry.texts, ())):
+        if not isinstance(part, str):
+            raise TypeError(f"expected texts, got {part!r}")
+    return entry
+
+
 def linearised(triples: Iterable[Triple]) -> str:
     """`subject : property : object | ...`, the input of microsoft/LoRA and microsoft/AdaMix."""
     return BAR.join(" : ".join(triple) for triple in triples)

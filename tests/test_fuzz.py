@@ -17,6 +17,7 @@ from reports.interchange.foreign import imported
 from tasks import task
 from tasks.sources import Source
 
+pytestmark = pytest.mark.filterwarnings("ignore::hypothesis.errors.HypothesisWarning")
 EXAMPLES = [40, pytest.param(1500, marks=pytest.mark.slow)]
 CELL = Cell("head", "sst2", "tiny", "adamw", 0, "hub")
 QUICK = settings(deadline=None, suppress_health_check=list(HealthCheck), database=None)
@@ -57,7 +58,7 @@ def fuzz(request):
     """Runs a function on many examples; a ValueError in one line is an answer."""
 
     def run(strategy, tried):
-        @settings(QUICK, max_examples=request.param)
+        @settings(QUICK, max_examples=request.param, derandomize=request.param < 100)
         @given(strategy)
         def one(example):
             try:
@@ -160,48 +161,78 @@ def test_results_of_others(fuzz, tmp_path):
     fuzz(edits(whole), tried)
 
 
-ROWS = {
-    "rte": ("glue/RTE/{}.tsv", "index\tsentence1\tsentence2\tlabel\n{}", "1\ta\tb\tentailment\n"),
-    "stsb": (
-        "glue/STS-B/{}.tsv",
-        "index\tgenre\tfilename\tyear\told_index\tsource1\tsource2\tsentence1\tsentence2\tscore\n{}",
-        "0\tg\tf\ty\t1\tn\tn\ta\tb\t2.5\n",
+ROWS = {  # the file that is changed, those beside it, what stands around the rows, and a row
+    "rte": (
+        ("glue/RTE/train.tsv", "glue/RTE/dev.tsv"),
+        ("index\tsentence1\tsentence2\tlabel\n", ""),
+        "1\ta{n}\tb\tentailment\n",
     ),
-    "cola": ("glue/CoLA/{}.tsv", "{}", "gj04\t1\t\tA text.\n"),
-    "e2e": ("e2e/{}set.csv", "mr,ref\n{}", '"name[A], food[B]","A serves B."\n'),
+    "stsb": (
+        ("glue/STS-B/train.tsv", "glue/STS-B/dev.tsv"),
+        (
+            "index\tgenre\tfilename\tyear\told_index\tsource1\tsource2\t"
+            "sentence1\tsentence2\tscore\n",
+            "",
+        ),
+        "0\tg\tf\ty\t1\tn\tn\ta\tb{n}\t2.5\n",
+    ),
+    "cola": (("glue/CoLA/train.tsv", "glue/CoLA/dev.tsv"), ("", ""), "gj04\t1\t\tText {n}.\n"),
+    "e2e": (
+        ("e2e/trainset.csv", "e2e/devset.csv", "e2e/testset_w_refs.csv"),
+        ("mr,ref\n", ""),
+        '"name[A{n}], food[B]","A{n} serves B."\n',
+    ),
     "webnlg": (
-        "webnlg_challenge_2017/{}/1triples/x.xml",
-        "<benchmark><entries>{}</entries></benchmark>",
-        '<entry category="Food" eid="1"><modifiedtripleset><mtriple>a | b | c</mtriple>'
+        (
+            "webnlg_challenge_2017/train/1triples/x.xml",
+            "webnlg_challenge_2017/dev/1triples/x.xml",
+            "webnlg_challenge_2017/test/testdata_with_lex.xml",
+        ),
+        ("<benchmark><entries>", "</entries></benchmark>"),
+        '<entry category="Food{n}" eid="1"><modifiedtripleset><mtriple>a{n} | b | c</mtriple>'
+        '</modifiedtripleset><lex comment="good">A text.</lex></entry>'
+        '<entry category="Food" eid="1"><modifiedtripleset><mtriple>d{n} | b | c</mtriple>'
         '</modifiedtripleset><lex comment="good">A text.</lex></entry>',
     ),
     "dart": (
-        "dart/dart-v1.1.1-full-{}.json",
-        "[{}]",
-        '{{"tripleset": [["A", "B", "C"]], "subtree_was_extended": false, '
-        '"annotations": [{{"source": "s", "text": "A text."}}]}}',
+        tuple(f"dart/dart-v1.1.1-full-{split}.json" for split in ("train", "dev", "test")),
+        ("[", "null]"),
+        '{"tripleset": [["A{n}", "B", "C"]], "subtree_was_extended": false, '
+        '"annotations": [{"source": "s", "text": "A text."}]},',
     ),
-    "few-sst2": ("fewshot/original/SST-2/{}.tsv", "sentence\tlabel\n{}", "a text\t1\n"),
 }
+
+TEXTS = {
+    "webnlg": "lora_nlg/webnlg_challenge_2017/train.json",
+    "dart": "dart/dart-v1.1.1-full-train.json",
+}
+
+
+@pytest.mark.parametrize("name", TEXTS)
+@pytest.mark.parametrize(
+    "text", ["[" * 100_000, "7", "[7]", '{"entries": [[7]]}', '{"entries": [7]}', "[[[]]]"]
+)
+def test_json_of_another_layout_is_one_line(tmp_path, name, text):
+    (tmp_path / TEXTS[name]).parent.mkdir(parents=True)
+    (tmp_path / TEXTS[name]).write_text(text)
+    with pytest.raises(ValueError, match=r"^[^\n]*train\.json: expected JSON in [^\n]*$"):
+        spec.build(task, name).load(Source("files", tmp_path), 0)
 
 
 @pytest.mark.parametrize("name", ROWS)
 def test_files_of_rows(fuzz, tmp_path, name):
-    place, frame, row = ROWS[name]
-    join = ", " if name == "dart" else ""
-    body = join.join([row.replace("{{", "{").replace("}}", "}")] * 12)
-    whole = frame.replace("{}", body).encode()
+    places, (before, after), row = ROWS[name]
+    body = "".join(row.replace("{n}", str(n)) for n in range(12))
+    whole = (before + body + after).replace(",null]", "]").encode()
     asked = spec.build(task, name)
+    for place in places:
+        (tmp_path / place).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / place).write_bytes(whole)
+    assert len(asked.load(Source("files", tmp_path), 0).train) >= 10
 
     def tried(data):
-        for split in ("train", "dev", "test", "train-full", "testset_w_refs"):
-            path = tmp_path / place.format(split)
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_bytes(data if split == "train" else whole)
-        try:
-            found = asked.load(Source("files", tmp_path), 0)
-            assert all(isinstance(text, str) for row in found.train for text in row.text)
-        except FileNotFoundError as error:
-            assert "\n" not in str(error)
+        (tmp_path / places[0]).write_bytes(data)
+        found = asked.load(Source("files", tmp_path), 0)
+        assert all(isinstance(text, str) for row in found.train for text in row.text)
 
     fuzz(edits(whole) | st.just(whole.replace(b"\n", b"\r\n")), tried)
