@@ -1,4 +1,5 @@
-"""python -m bench: list, plan, run, report, params, score, pretrain, import, export, reproduce.
+"""python -m bench: list, plan, run, report, params, score, pretrain, import, export, reproduce,
+doctor.
 
 Heavy imports stand inside the command that needs them, so that help, list and plan start fast.
 """
@@ -169,7 +170,8 @@ def report(
         typed.nothing_narrows(**narrower, seeds=seeds, set=sets)
         from bench.store import Store
 
-        made = reporting.of_store(Store(store), view)
+        made = reporting.of_store(place := Store(store), view)
+        _warn(place)
     for one in forms:
         if to is None:
             print(reporting.text(made, one, view))
@@ -320,6 +322,23 @@ def reproduce(
         raise typer.Exit(1)
 
 
+@app.command()
+def doctor(
+    suite: Annotated[str, typer.Option(help="what it needs; default: whatever there is")] = "",
+    profile: Profile = "quick",
+    data: Data = "auto",
+    store: StoreDir = Path("results"),
+    as_json: Json = False,
+) -> None:
+    """Find what is missing before a long run does: software, data, models, store."""
+    from bench.doctor import checks, shown
+
+    found = checks(store, data, os.environ, suite, profile)
+    print(_json([check._asdict() for check in found]) if as_json else shown(found))
+    if any(check.state == "problem" for check in found):
+        raise typer.Exit(1)
+
+
 def main() -> None:
     """Runs the command line: exit code 2 and one line on a wrong request."""
     try:
@@ -355,7 +374,7 @@ def _plan(suite, profile, methods, tasks, models, seeds, data, sets, store) -> A
         seeds=[typed.seed(word) for word in typed.words(seeds)],
         sets=dict(typed.pair(text) for text in sets),
     )
-    return Plan(request, _source(data), Store(store))
+    return _warned(Plan(request, _source(data), Store(store)))
 
 
 def _table(name, profile, seeds, data, sets, store) -> Any:
@@ -369,7 +388,18 @@ def _table(name, profile, seeds, data, sets, store) -> Any:
         seeds=[typed.seed(word) for word in typed.words(seeds)],
         sets=dict(typed.pair(text) for text in sets),
     )
-    return Plan(asked, _source(data), Store(store))
+    return _warned(Plan(asked, _source(data), Store(store)))
+
+
+def _warned(plan) -> Any:
+    _warn(plan.store)
+    return plan
+
+
+def _warn(store) -> None:
+    """A line for each record that could not be read; the others go on."""
+    for line in store.damaged.values():
+        print(f"bench: passed over: {line}", file=sys.stderr)
 
 
 def _source(data: str) -> Any:

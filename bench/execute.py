@@ -31,7 +31,7 @@ def execute(jobs: list[Job], store: Store, workers: int, tell: Tell) -> Iterator
     (killed, out of memory) costs the cells it had in hand one more try each, alone; a cell that
     kills that worker too is recorded as failed.
     """
-    agenda = Agenda(jobs)
+    agenda = Agenda(jobs, store.busy)
     if workers == 1 or len(jobs) == 1:
         _limit_threads(workers)
         yield from (_here(job, store, tell) for job in _in_order(agenda))
@@ -56,13 +56,16 @@ def processes(jobs: int) -> int:
 
 
 def work(job: Job, store: Store, tell: Tell) -> Record:
-    """Runs one job and puts its folder into the store."""
+    """Runs one job and puts its folder into the store, unless another process just did."""
     load()
     from bench.run import attempt
 
     key = job.cell.key
-    with store.writing(job.cell) as folder:
-        return attempt(job, folder, lambda **event: tell(key, event))
+    with store.claim(job.cell) as other:
+        if other:
+            return other
+        with store.writing(job.cell) as folder:
+            return attempt(job, folder, lambda **event: tell(key, event))
 
 
 def _in_order(agenda: Agenda) -> Iterator[Job]:

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from bench.made import MODEL, placed
-from bench.record import WEIGHTS, Cell, Record
+from bench.record import LARGEST, NAME, WEIGHTS, Cell, Record
 from bench.weights import Weights, find
 from methods import resolve
 
@@ -15,7 +15,10 @@ def finished(path: Path) -> tuple[Path, Record]:
     """
     folder = path if path.is_dir() else path.parent
     try:
-        record = Record.from_json((folder / "record.json").read_text(encoding="utf-8"))
+        with (folder / "record.json").open(encoding="utf-8") as file:
+            record = Record.from_json(file.read(LARGEST + 1))
+    except ValueError as error:
+        raise ValueError(f"{folder / 'record.json'} is not a record: {error}") from error
     except FileNotFoundError as error:
         expected = "expected a record.json or its folder"
         raise ValueError(f"{expected}, got {str(folder)!r}") from error
@@ -29,6 +32,8 @@ def built_on(cell: Cell, store: Path) -> tuple[Path | None, tuple[Path, ...]]:
 
     Raises ValueError for a needed run that has no weights.
     """
+    for key in (key for key in cell.parents if not NAME.fullmatch(key)):
+        raise ValueError(f"expected a key of a run that this one builds on, got {key[:60]!r}")
     folders = [store / key for key in cell.parents]
     needs = len(resolve(cell.method, cell.model).needs())
     makers, needed = folders[: len(folders) - needs], folders[len(folders) - needs :]

@@ -76,8 +76,9 @@ def jobs(request: Request, source: Source, store: Store) -> list[Job]:
 
 
 def plan(jobs: Iterable[Job], store: Store) -> list[Planned]:
-    """The jobs with what the store knows of them."""
+    """The jobs with what the store knows of them; where a record is damaged a job is lost."""
     records = {record.cell.key: record for record in store.records()}
+    jobs = [replace(job, lost=job.lost or store.damaged.get(job.cell.key, "")) for job in jobs]
     times = ((record.cell, _seconds(record)) for record in records.values())
     seconds = {_like(cell): took for cell, took in times if took is not None}
     passes = cache(_row_passes)  # cells that differ in the seed alone are many

@@ -4,7 +4,7 @@ import difflib
 import importlib
 import pkgutil
 from collections.abc import Callable, Iterable
-from importlib.metadata import entry_points
+from importlib.metadata import EntryPoint, entry_points
 from typing import Any, TypeVar
 
 Entry = TypeVar("Entry", bound=Callable[..., Any])
@@ -28,13 +28,16 @@ class Registry:
 
     The modules of `package` are imported on first look-up, so adding a plug-in
     means adding a file; nothing lists it anywhere else. Other distributions add
-    plug-ins through the entry point group `peftbench.<kind>`.
+    plug-ins through the entry point group `peftbench.<kind>`, and in no other way. One that
+    cannot be loaded, or has a name that is taken, is left out; `broken` says why.
     """
 
     def __init__(self, kind: str, package: str):
         self.kind, self.package = kind, package
         self._entries: dict[str, Any] = {}
         self._scanned = False
+        self.broken: dict[str, str] = {}  # entry points that were left out, and why
+        self.origins: dict[str, str] = {}  # of other distributions' plug-ins: "name version"
 
     def __call__(self, name: str, **facts: Any) -> Callable[[Entry], Entry]:
         """Declares the decorated class (or function) under `name`; `facts` become attributes.
@@ -58,8 +61,15 @@ class Registry:
     def __getitem__(self, name: str) -> Any:
         """The plug-in called `name`. Raises Unknown, naming the nearest valid choices."""
         if name not in self.names():
-            raise unknown(self.kind, name, self._entries)
+            raise self.missing(name, self._entries)
         return self._entries[name]
+
+    def missing(self, name: str, choices: Iterable[str]) -> Unknown:
+        """The error for a name that nothing answers to, or whose plug-in was left out."""
+        if name in self.broken:
+            return Unknown(f"{self.kind} {name!r} cannot be used: {self.broken[name]}")
+        left_out = f"; left out: {', '.join(self.broken)}" if self.broken else ""
+        return Unknown(f"{unknown(self.kind, name, choices)}{left_out}")
 
     def names(self) -> list[str]:
         """Every declared name, sorted."""
@@ -67,7 +77,26 @@ class Registry:
             package = importlib.import_module(self.package)
             for module in pkgutil.iter_modules(package.__path__, f"{self.package}."):
                 importlib.import_module(module.name)
-            for point in entry_points(group=f"peftbench.{self.kind}"):
-                point.load()
+            for point in sorted(entry_points(group=f"peftbench.{self.kind}"), key=_origin):
+                self._add(point)
             self._scanned = True  # not before: a module that fails to import fails every time
         return sorted(self._entries)
+
+    def _add(self, point: EntryPoint) -> None:
+        """Loads what another distribution has, all of it or nothing."""
+        before = dict(self._entries)
+        try:
+            point.load()
+        except (Exception, SystemExit) as error:  # whatever other people's code raises
+            self._entries = before
+            why = " ".join(str(error).split()) or "no message"
+            self.broken[point.name] = f"{_origin(point)}: {type(error).__name__}: {why}"
+            return
+        for name, entry in self._entries.items():
+            if entry.__module__.partition(".")[0] == point.module.partition(".")[0]:
+                self.origins[name] = _origin(point)
+
+
+def _origin(point: EntryPoint) -> str:
+    """The distribution that has the entry point, and its version."""
+    return f"{point.dist.name} {point.dist.version}" if point.dist else "unknown"

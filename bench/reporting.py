@@ -1,6 +1,7 @@
 """Reports of a plan or of a whole store: the material gathered, and written in every form."""
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -70,7 +71,7 @@ def of_store(store: Store, view: View = PLAIN) -> "Material":
 
     records = [record for record in store.records() if _shown_at_all(record)]
     if not records:
-        raise ValueError(f"no records in {store.root}")
+        raise ValueError(next(iter(store.damaged.values()), f"no records in {store.root}"))
     parts: list[Part] = []
     for group in apart(records):
         names = sorted({_name(record) for record in group})
@@ -88,6 +89,7 @@ def of_store(store: Store, view: View = PLAIN) -> "Material":
             for name in {_name(record) for record in records}
             if (task := _task(name))
         },
+        unread=tuple(store.damaged.values()),
     )
 
 
@@ -149,7 +151,9 @@ def _shown(made: "Material", view: View) -> list["Table"]:
         return compare.of_parts(made.parts, view.compare, made.files.answers)
     if view.published:
         return beside.of_parts(made.parts, made.published, _resolved)
-    return tables.of_parts(made.parts, made.published, made.baseline, made.files.answers)
+    shown = tables.of_parts(made.parts, made.published, made.baseline, made.files.answers)
+    told = tuple(f"Passed over: {line}." for line in made.unread)
+    return [*shown[:-1], replace(shown[-1], footnotes=(*shown[-1].footnotes, *told))]
 
 
 def _resolved(method: str, model: str) -> str:

@@ -5,6 +5,7 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -17,7 +18,10 @@ from tasks import task
 from tasks.sources import Source
 
 FILES = (WEIGHTS, "predictions.jsonl", "model/model.safetensors")
-CIRCUMSTANCES = ("device", "precision", "versions", "weights_sha256", "head_init")
+CIRCUMSTANCES = (
+    *("versions", "plugins", "commit", "dirty", "platform", "device", "precision", "threads"),
+    *("weights_sha256", "head_init"),
+)
 
 
 def again(path: Path, source: Source, model: str = "") -> list[str]:
@@ -32,7 +36,7 @@ def again(path: Path, source: Source, model: str = "") -> list[str]:
     maker, needed = built_on(record.cell, folder.parent)
     weights = model_of(record.cell, maker, model)
     job = Job(record.cell, source, weights, built_on=needed)
-    with tempfile.TemporaryDirectory() as place, _threads(record.where["threads"]):
+    with tempfile.TemporaryDirectory() as place, _threads(record.where.get("threads")):
         fresh = attempt(job, Path(place))
         lines = _metrics(record, fresh) + [
             f"{name} differs"
@@ -49,10 +53,11 @@ def _same_rows(record: Record, source: Source) -> None:
 
 
 @contextmanager
-def _threads(count: int) -> Iterator[None]:
+def _threads(count: object) -> Iterator[None]:
     """As many threads as the record had: sums are taken in another order by more or fewer."""
     before = torch.get_num_threads()
-    torch.set_num_threads(count)
+    if isinstance(count, int) and count > 0:
+        torch.set_num_threads(count)
     try:
         yield
     finally:
@@ -73,11 +78,23 @@ def _metrics(a: Record, b: Record) -> list[str]:
 
 def _circumstances(a: Record, b: Record) -> list[str]:
     """What may be why: a line for each circumstance that is another one."""
+    before, now = _flat(a), _flat(b)
     return [
-        f"{name}: {a.where.get(name)} in the record, {b.where.get(name)} now"
-        for name in CIRCUMSTANCES
-        if a.where.get(name) != b.where.get(name)
+        f"{name}: {before.get(name)} in the record, {now.get(name)} now"
+        for name in dict.fromkeys([*before, *now])
+        if before.get(name) != now.get(name)
     ]
+
+
+def _flat(record: Record) -> dict[str, Any]:
+    """The circumstances by name, each package and plug-in for itself, and which rows were used."""
+    found: dict[str, Any] = {}
+    data = record.where.get("data")
+    rows = {"rows": data.get("fingerprint")} if isinstance(data, dict) else {}
+    for name, value in [*((name, record.where.get(name)) for name in CIRCUMSTANCES), *rows.items()]:
+        inner = value if isinstance(value, dict) else {}
+        found |= {f"{name} {key}": one for key, one in inner.items()} or {name: value}
+    return found
 
 
 def _digest(path: Path) -> str:

@@ -18,8 +18,9 @@ from bench.families import Unserved
 from bench.job import Job
 from bench.making import drawn, keep
 from bench.record import WEIGHTS, Record, Status
+from bench.store import no_room
 from bench.train import Diverged
-from bench.where import circumstances
+from bench.where import circumstances, plugins
 from bench.work import Work
 from methods import resolve
 from methods.base import Method, Unsuited
@@ -30,7 +31,10 @@ REASON = 300  # characters of a reason, at most
 
 
 def attempt(job: Job, folder: Path, tell: Tell = lambda **_: None) -> Record:
-    """Runs the cell and writes its files into `folder`; an error becomes a record that names it."""
+    """Runs the cell and writes its files into `folder`; an error becomes a record that names it.
+
+    Raises what a full disk gives, for then there is no room for a record.
+    """
     lines: list[str] = []
 
     def log(**event: Any) -> None:
@@ -41,10 +45,13 @@ def attempt(job: Job, folder: Path, tell: Tell = lambda **_: None) -> Record:
         record = _run(job, folder, log)
         record.to_json()  # refuses a score that is no number
     except Exception as error:  # the one place where an error becomes a record
+        if no_room(error):
+            raise
         if not isinstance(error, EXPECTED):
             (folder / "error.txt").write_text(traceback.format_exc(), encoding="utf-8")
         status: Status = "skipped" if isinstance(error, Unsuited | Unserved) else "failed"
-        record = Record(job.cell, status, _reason(error, job), where=circumstances())
+        where = circumstances() | plugins(job.cell)
+        record = Record(job.cell, status, _reason(error, job), where=where)
     (folder / "log.txt").write_text("\n".join([*lines, ""]), encoding="utf-8")
     (folder / "record.json").write_text(record.to_json(), encoding="utf-8")
     return record
@@ -75,7 +82,7 @@ def _measured(job: Job, method: Method, counted: Account, run: CellRun, folder: 
     if job.weights.fresh or run.task.formulation == "masked":
         keep(model, run.tokens, folder)
     cost = run.cost(counted) | {"checkpoint_bytes": (folder / WEIGHTS).stat().st_size}
-    where = run.where() | model.facts
+    where = run.where() | model.facts | plugins(job.cell)
     return Record(job.cell, "ok", "", run.task.primary, metrics, cost, where)
 
 

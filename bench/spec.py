@@ -11,11 +11,14 @@ import types
 import typing
 from collections.abc import Mapping
 from functools import cache
+from itertools import accumulate
 from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
 from bench.registry import Registry, unknown
+
+DEEPEST = 20  # plug-ins inside each other
 
 
 def parse(text: str) -> tuple[str, dict[str, str]]:
@@ -23,6 +26,10 @@ def parse(text: str) -> tuple[str, dict[str, str]]:
 
     Raises ValueError where brackets or options are malformed.
     """
+    if _depth(text) > DEEPEST:
+        raise ValueError(
+            f"expected at most {DEEPEST} brackets inside each other, got {text[:60]}..."
+        )
     name, bracket, rest = text.strip().partition("[")
     if not bracket:
         if not name or any(c in name for c in "],= "):
@@ -40,6 +47,10 @@ def parse(text: str) -> tuple[str, dict[str, str]]:
             raise ValueError(f"option {option!r} stands twice in {text!r}")
         options[option] = value.strip()
     return name.strip(), options
+
+
+def _depth(text: str) -> int:
+    return max(accumulate((c == "[") - (c == "]") for c in text), default=0)
 
 
 def split(text: str) -> list[str]:

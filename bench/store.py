@@ -1,7 +1,7 @@
 """A folder of cells: `<store>/<key>/record.json` and what stands beside it.
 
-Safe for many writers and for a kill at any moment: a cell's folder is written
-under a private name and renamed into place whole.
+Safe for many runners and for a kill at any moment: a cell is run by who has its claim, and its
+folder is written under a private name and renamed into place whole. Nothing goes by a clock.
 """
 
 import errno
@@ -11,10 +11,20 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
-from bench.record import Cell, Record
+from bench.claim import CLAIM, Claims
+from bench.record import LARGEST, NAME, Cell, Later, Record
 
 DRAFT, OLD, PART = ".draft-", ".old-", ".part-"
+ENDED = "ended"  # in the state of a run: which record it ended in
+WAIT = 0.1  # seconds between two looks at a claim that another process has
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+CLOSED = (errno.EROFS, errno.EACCES, errno.EPERM)
+
+
+class NoRoom(ValueError):
+    """The disk is full: no cell can leave a record before there is room again."""
 
 
 class Store:
@@ -27,20 +37,35 @@ class Store:
         self.root = Path(root)
         if self.root.exists() and not self.root.is_dir():
             raise ValueError(f"expected a directory for the store, got the file {str(root)!r}")
+        self.damaged: dict[str, str] = {}  # what `records` could not read, by key: a line each
+        self._seen: dict[str, str] = {}  # which record stood there when it was last read, by key
+        self._held: set[str] = set()  # keys whose claims this object has
+        self._claims = Claims(self.root)
         self._recover()
 
     def get(self, cell: Cell) -> Record | None:
-        """The record of `cell`, or None. Raises ValueError naming a damaged file."""
-        return self.at(cell.key)
+        """The record of `cell`, or None; a failed one that says so where the file is damaged."""
+        try:
+            return self.at(cell.key)
+        except ValueError as error:
+            return Record(cell, "failed", str(error))
 
     def at(self, key: str) -> Record | None:
-        """The record of the cell with that key, or None. Raises ValueError as `get` does."""
-        return self._read(self.root / key)
+        """The record of the cell with that key, or None. Raises ValueError naming a bad file."""
+        return self._read(self.root / key) if NAME.fullmatch(key) else None
 
     def records(self) -> Iterator[Record]:
-        """Every record, in the order of their keys. Raises ValueError naming a damaged file."""
+        """Every record that can be read, in the order of their keys; `damaged` has the others."""
+        self.damaged = {}
         for folder in sorted(self.root.iterdir()) if self.root.is_dir() else ():
-            if not folder.name.startswith(".") and (record := self._read(folder)):
+            if folder.name.startswith("."):
+                continue
+            try:
+                record = self._read(folder)
+            except ValueError as error:
+                self.damaged[folder.name] = str(error)
+                continue
+            if record:
                 yield record
 
     def folder(self, cell: Cell) -> Path:
@@ -51,26 +76,82 @@ class Store:
         """Where an unfinished run of `cell` keeps its state; gone once the cell is finished."""
         return self.root / f"{PART}{cell.key}"
 
+    def busy(self, key: str) -> bool:
+        """Whether another process runs the cell with that key now."""
+        with suppress(OSError):  # a store to read
+            return self._claims.busy(key)
+        return False
+
+    @contextmanager
+    def claim(self, cell: Cell) -> Iterator[Record | None]:
+        """Nobody else runs `cell` while the block lasts; waits for who does so now.
+
+        Gives the record that another process put there since this one read the store, which then
+        stands for the cell, or None: it is still to be run. Raises ValueError for a damaged record,
+        which nothing may write over, and for a store that cannot be written.
+        """
+        with self._sole(cell.key):
+            before = self._seen.get(cell.key)
+            record = self.at(cell.key)
+            yield record if self._seen.get(cell.key) != before else None
+
     @contextmanager
     def writing(self, cell: Cell) -> Iterator[Path]:
-        """A private empty folder that becomes `cell`'s when the block ends without an error."""
-        draft = self.root / f"{DRAFT}{cell.key}-{os.getpid()}-{time.monotonic_ns()}"
-        draft.mkdir(parents=True)
+        """A private empty folder that becomes `cell`'s when the block ends without an error.
+
+        Raises NoRoom where the disk is full, and ValueError as `claim` does.
+        """
+        draft = self._aside(cell.key)
+        with self._sole(cell.key), _room(self.root):
+            self.at(cell.key)
+            try:
+                draft.mkdir(parents=True)
+                yield draft
+                self._end(self.part(cell), draft)
+                self._publish(draft, self.root / cell.key)
+                self._drop(self.part(cell))
+            finally:
+                shutil.rmtree(draft, ignore_errors=True)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """For another process, which holds no claim of this one."""
+        return self.__dict__ | {"_held": set()}
+
+    @contextmanager
+    def _sole(self, key: str) -> Iterator[None]:
+        """This object has the claim on that cell in the block, as it may have had before."""
+        if key in self._held:
+            yield
+            return
+        with _writable(self.root):
+            while not (claim := self._claims.take(key)):
+                time.sleep(WAIT)
+        self._held.add(key)
         try:
-            yield draft
-            self._publish(draft, self.root / cell.key)
-            shutil.rmtree(self.part(cell), ignore_errors=True)
+            yield
         finally:
-            shutil.rmtree(draft, ignore_errors=True)
+            self._held.discard(key)
+            claim.release()
 
     def _read(self, folder: Path) -> Record | None:
         path = folder / "record.json"
         try:
-            return Record.from_json(path.read_text(encoding="utf-8"))
+            with path.open(encoding="utf-8") as file:
+                self._seen[folder.name] = _which(path, file.fileno())
+                text = file.read(LARGEST + 1)
+            record = Record.from_json(text)
+            if record.cell.key != folder.name:
+                raise ValueError(f"expected the cell {folder.name}, got {record.cell.key}")
         except (FileNotFoundError, NotADirectoryError):
+            self._seen.pop(folder.name, None)
             return None
+        except Later as error:
+            raise ValueError(f"{path} is of a later version: {error}; update peftbench") from error
         except ValueError as error:
             raise ValueError(f"{path} is not a record: {error}; delete its folder") from error
+        except OSError as error:
+            raise ValueError(f"{path} cannot be read: {error.strerror}") from error
+        return record
 
     def _publish(self, draft: Path, final: Path) -> None:
         for path in filter(Path.is_file, draft.rglob("*")):
@@ -84,25 +165,92 @@ class Store:
             placed = _place(draft, final)  # no: another writer was first, whose record is equal
         shutil.rmtree(old, ignore_errors=True)
 
+    def _end(self, part: Path, draft: Path) -> None:
+        """Notes in the state which record the run ended in, for a kill before the state is gone."""
+        if part.is_dir():
+            (part / ENDED).write_text(_which(draft / "record.json"), encoding="utf-8")
+
+    def _drop(self, part: Path) -> None:
+        """The state goes all at once: half of it could be taken for one to go on from."""
+        aside = self._aside(part.name.removeprefix(PART))
+        with suppress(FileNotFoundError):
+            part.rename(aside)
+        shutil.rmtree(aside, ignore_errors=True)
+
+    def _aside(self, key: str) -> Path:
+        """A private name, which is swept once nobody has the claim."""
+        return self.root / f"{DRAFT}{key}-{os.getpid()}-{time.monotonic_ns()}"
+
     def _recover(self) -> None:
         """Puts back what a kill between two renames left aside.
 
-        Drops drafts of dead processes, and the states of runs that were finished after them.
+        Drops what dead processes left: drafts, claims, the states of runs that had ended.
         """
-        for old in list(self.root.glob(f"{OLD}*")):
-            final = self.root / old.name.removeprefix(OLD).partition("-")[0]
-            with suppress(FileNotFoundError, PermissionError):  # its writer lives; a store to read
+        with suppress(OSError):  # another one recovers it, or a store to read
+            for old in list(self.root.glob(f"{OLD}*")):
+                final = self.root / old.name.removeprefix(OLD).partition("-")[0]
                 if not _place(old, final):
                     shutil.rmtree(old, ignore_errors=True)
-        for draft in list(self.root.glob(f"{DRAFT}*")):
-            pid = draft.name.split("-")[-2]
-            if pid.isdecimal() and not _alive(int(pid)):
-                shutil.rmtree(draft, ignore_errors=True)
-        for part in list(self.root.glob(f"{PART}*")):
-            record = self.root / part.name.removeprefix(PART) / "record.json"
-            with suppress(FileNotFoundError):  # none: the run goes on from its state
-                if record.stat().st_mtime >= part.stat().st_mtime:
-                    shutil.rmtree(part, ignore_errors=True)
+        with suppress(OSError):
+            for left in [p for kind in (DRAFT, PART, CLAIM) for p in self.root.glob(f"{kind}*")]:
+                self._sweep(left)
+
+    def _sweep(self, left: Path) -> None:
+        """Drops what nobody needs any more; what is under way has its claim taken."""
+        kind, key, *rest = left.name.split("-")
+        draft = f"{kind}-" == DRAFT and len(rest) >= 2
+        if not (draft or f"{kind}-" == CLAIM or self._over(left, key)):
+            return
+        if not (claim := self._claims.take(key)):
+            return
+        if draft:
+            shutil.rmtree(left, ignore_errors=True)
+        elif self._over(left, key):
+            self._drop(left)
+        claim.release()
+
+    def _over(self, part: Path, key: str) -> bool:
+        """Whether the state is of a run whose record is the one in the store."""
+        with suppress(OSError):
+            ended = (part / ENDED).read_text(encoding="utf-8")
+            return ended == _which(self.root / key / "record.json")
+        return False
+
+
+def no_room(error: BaseException | None) -> bool:
+    """Whether a full disk is behind the error; libraries tell it in words of their own."""
+    while error is not None:
+        if isinstance(error, OSError) and error.errno in FULL:
+            return True
+        if f"os error {errno.ENOSPC}" in str(error) or f"os error {errno.EFBIG}" in str(error):
+            return True
+        error = error.__cause__ or error.__context__
+    return False
+
+
+@contextmanager
+def _room(root: Path) -> Iterator[None]:
+    """Says in one line that the disk is full."""
+    try:
+        yield
+    except Exception as error:
+        if isinstance(error, NoRoom) or not no_room(error):
+            raise
+        expected = f"expected room on the disk of the store {str(root)!r}, got {error}"
+        raise NoRoom(f"{expected}; the same command goes on once there is some") from error
+
+
+@contextmanager
+def _writable(root: Path) -> Iterator[None]:
+    """Says in one line that the store is only for reading."""
+    with _room(root):
+        try:
+            yield
+        except OSError as error:
+            if error.errno not in CLOSED:
+                raise
+            expected = f"expected a store that can be written, got {str(root)!r}"
+            raise ValueError(f"{expected}: {error.strerror}") from error
 
 
 def _place(folder: Path, final: Path) -> bool:
@@ -116,11 +264,7 @@ def _place(folder: Path, final: Path) -> bool:
     return True
 
 
-def _alive(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True
+def _which(path: Path, file: int | None = None) -> str:
+    """What tells one record from another that stood or stands at the same place."""
+    found = os.fstat(file) if file is not None else path.stat()
+    return f"{found.st_ino}.{found.st_mtime_ns}"

@@ -23,6 +23,7 @@ from pydantic import (
 from bench.registry import unknown
 
 FOLDER = Path(__file__).with_name("suites")
+LARGEST = 64 * 2**10  # bytes of a suite file: tomllib takes seconds for a long dotted key
 RESERVED = set(",[]")  # what a list of methods is split at
 Value = str | int | float | bool
 
@@ -273,15 +274,28 @@ def load(text: str, above: tuple[str, ...] = ()) -> Suite:
     else:
         path = Path(text)
     try:
-        suite = Suite.model_validate(tomllib.loads(path.read_text(encoding="utf-8")))
+        suite = Suite.model_validate(_read(path))
     except OSError as error:
         raise ValueError(f"no suite file {text!r}; valid names: {', '.join(names())}") from error
     except ValidationError as error:
         raise ValueError(f"suite {path.name}, {_complaint(error)}") from error
     except ValueError as error:  # neither TOML nor text
+        if "\0" in text:
+            raise ValueError(f"no suite file {text!r}") from error
         raise ValueError(f"suite {path.name}: {error}") from error
     whole = {name: _whole(name, own, (*above, text)) for name, own in suite.profiles.items()}
     return suite.model_copy(update={"profiles": whole})
+
+
+def _read(path: Path) -> dict[str, Any]:
+    with path.open("rb") as file:
+        data = file.read(LARGEST + 1)
+    if len(data) > LARGEST:
+        raise ValueError("expected at most 64 KiB, got more")
+    try:
+        return tomllib.loads(data.decode("utf-8").replace("\r\n", "\n"))
+    except RecursionError:
+        raise ValueError("expected TOML, got one nested too deep") from None
 
 
 def _whole(name: str, profile: Profile, above: tuple[str, ...]) -> Profile:

@@ -2,6 +2,7 @@
 
 import os
 import platform
+import re
 import subprocess
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
@@ -9,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import bench
+from bench.record import Cell
 
 PACKAGES = ("torch", "transformers", "tokenizers", "datasets", "numpy", "scikit-learn", "scipy")
 
@@ -23,6 +25,26 @@ def circumstances() -> dict[str, Any]:
         "platform": f"{platform.system()} {platform.machine()}",
         "cores": os.cpu_count(),
     }
+
+
+def plugins(cell: Cell) -> dict[str, dict[str, str]]:
+    """The plug-ins of other distributions that the cell is made of: "name version" by name.
+
+    Nothing where all are ours.
+    """
+    from methods import alias, method
+    from tasks import task
+
+    used = re.findall(r"[^\[\],=+]+", cell.method)
+    found = {
+        name: kind.origins[name]
+        for kind in (method, alias)
+        for name in used
+        if name in kind.origins
+    }
+    name = cell.task.partition("[")[0]
+    found |= {name: task.origins[name]} if name in task.origins else {}
+    return {"plugins": found} if found else {}
 
 
 def _commit() -> dict[str, Any]:

@@ -3,7 +3,7 @@
 from typing import TYPE_CHECKING
 
 from bench import spec
-from bench.registry import Registry, unknown
+from bench.registry import Registry
 
 if TYPE_CHECKING:
     from methods.base import Method
@@ -22,5 +22,5 @@ def resolve(text: str, model: str) -> "Method":
         stands_for, preset = spec.parse(alias[name](model))
         return spec.construct(method[stands_for], {**preset, **options})
     if name not in method.names():
-        raise unknown("method", name, [*method.names(), *alias.names()])
+        raise method.missing(name, [*method.names(), *alias.names()])
     return spec.construct(method[name], options)

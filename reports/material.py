@@ -31,6 +31,7 @@ class Material:
     files: Files = field(default_factory=Files)
     command: str = ""  # what makes these records: "python -m bench run --suite glue"; or none does
     labels: Mapping[str, Sequence[str]] = field(default_factory=dict)  # class names by task
+    unread: tuple[str, ...] = ()  # records of the store that are damaged: a line each
 
     @property
     def records(self) -> list[Record]:

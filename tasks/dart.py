@@ -82,13 +82,14 @@ def _lowered(entry: Entry) -> list[triples.Triple]:
 def _read_json(root: Path, name: str) -> list[Entry]:
     try:
         return [_of_json(entry) for entry in json.loads(sources.read(root, name))]
-    except (json.JSONDecodeError, KeyError, TypeError, ValueError) as error:
-        raise ValueError(f"{name}: expected JSON in DART's layout, got: {error!r}") from None
+    except (KeyError, TypeError, ValueError, RecursionError) as error:
+        told = f"{type(error).__name__}: {' '.join(str(error).split())[:120]}"
+        raise ValueError(f"{name}: expected JSON in DART's layout, got: {told}") from None
 
 
 def _of_json(entry: dict[str, Any]) -> Entry:
     texts = [(note["source"], note["text"]) for note in entry["annotations"]]
-    return Entry([(a, b, c) for a, b, c in entry["tripleset"]], texts)
+    return triples.of_texts(Entry([(a, b, c) for a, b, c in entry["tripleset"]], texts))
 
 
 def _of_hub(row: dict[str, Any]) -> Entry:

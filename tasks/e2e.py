@@ -92,16 +92,17 @@ def _pair(mr: str, text: str) -> Pair:
 def _official(root: Path, name: str) -> list[Pair]:
     """CSV with the columns `mr` and `ref`."""
     lines = csv.reader(io.StringIO(sources.read(root, name), newline=""), strict=True)
-    if (header := next(lines, [])) != ["mr", "ref"]:
-        raise ValueError(f"{name}:1: expected the columns mr,ref, got {','.join(header)}")
     pairs = []
     try:
+        if (header := next(lines, [])) != ["mr", "ref"]:
+            got = " ".join(",".join(header).split())[:60]
+            raise ValueError(f"expected the columns mr,ref, got {got}")
         for cells in lines:
             if len(cells) != 2:
                 raise ValueError(f"expected 2 columns, got {len(cells)}")
             pairs.append(_pair(*cells))
     except (ValueError, csv.Error) as error:
-        raise ValueError(f"{name}:{lines.line_num}: {error}") from None
+        raise ValueError(f"{name}:{max(1, lines.line_num)}: {error}") from None
     return pairs
 
 

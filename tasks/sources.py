@@ -12,6 +12,7 @@ from typing import Any, Literal
 
 HUB = "nyu-mll/glue"  # the data set on the hub
 WORDS = ("auto", "hub", "sample")  # what may stand where a directory is expected
+LARGEST = 512 * 2**20  # bytes of a file that is unpacked
 PROBE_SECONDS = 3.0  # how long the hub has to answer
 
 
@@ -122,7 +123,7 @@ def read(root: Path, name: str) -> str:
         raise FileNotFoundError(f"expected the file {name} in the data directory, got none")
     data = (root / name).read_bytes()
     try:
-        data = lzma.decompress(data) if name.endswith(".xz") else data
+        data = _unpacked(data, name) if name.endswith(".xz") else data
         return data.removeprefix(codecs.BOM_UTF8).decode("utf-8")
     except lzma.LZMAError as error:
         raise ValueError(f"{name}: expected an xz archive, got: {error}") from None
@@ -130,6 +131,17 @@ def read(root: Path, name: str) -> str:
         line = data.count(b"\n", 0, error.start) + 1
         byte = f"{data[error.start]:#04x}"
         raise ValueError(f"{name}:{line}: expected UTF-8, got the byte {byte}") from None
+
+
+def _unpacked(data: bytes, name: str) -> bytes:
+    """What an xz archive holds; one of a few kilobytes may hold any number of bytes."""
+    unpacker = lzma.LZMADecompressor()
+    found = unpacker.decompress(data, max_length=LARGEST + 1)
+    if len(found) > LARGEST:
+        raise ValueError(f"{name}: expected at most {LARGEST // 2**20} MiB, got more")
+    if not unpacker.eof:
+        raise lzma.LZMAError("it ends too early")
+    return found
 
 
 def hub_rows(name: str, split: str, config: str = "default") -> list[dict[str, Any]]:

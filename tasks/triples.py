@@ -20,6 +20,14 @@ class Entry(NamedTuple):
     category: str = ""
 
 
+def of_texts(entry: Entry) -> Entry:
+    """The entry. Raises TypeError where a part of it is no text."""
+    for part in (entry.category, *sum(entry.triples, ()), *sum(entry.texts, ())):
+        if not isinstance(part, str):
+            raise TypeError(f"expected texts, got {part!r}")
+    return entry
+
+
 def linearised(triples: Iterable[Triple]) -> str:
     """`subject : property : object | ...`, the input of microsoft/LoRA and microsoft/AdaMix."""
     return BAR.join(" : ".join(triple) for triple in triples)
@@ -41,8 +49,11 @@ def read_xml(root: Path, name: str) -> list[Entry]:
 
     Raises FileNotFoundError, and ValueError that names the file and what is wrong with it.
     """
+    text = sources.read(root, name)
+    if "<!ENTITY" in text:  # they may unfold to any size
+        raise ValueError(f"{name}: expected XML without entities of its own")
     try:
-        document = ElementTree.fromstring(sources.read(root, name))
+        document = ElementTree.fromstring(text)
     except ElementTree.ParseError as error:
         raise ValueError(f"{name}:{error.position[0]}: expected XML, got {error}") from None
     return [_entry(element, name) for element in document.iter("entry")]

@@ -99,14 +99,15 @@ def _entries(root: Path, name: str) -> list[Entry]:
     try:
         listed = json.loads(sources.read(root, name))["entries"]
         return [_of_lora(entry) for numbered in listed for entry in numbered.values()]
-    except (json.JSONDecodeError, KeyError, TypeError) as error:
-        raise ValueError(f"{name}: expected JSON in LoRA's layout, got: {error!r}") from None
+    except (KeyError, TypeError, AttributeError, ValueError, RecursionError) as error:
+        told = f"{type(error).__name__}: {' '.join(str(error).split())[:120]}"
+        raise ValueError(f"{name}: expected JSON in LoRA's layout, got: {told}") from None
 
 
 def _of_lora(entry: dict[str, Any]) -> Entry:
     parts = [(t["subject"], t["property"], t["object"]) for t in entry["modifiedtripleset"]]
     texts = [(lex["comment"], lex["lex"]) for lex in entry["lexicalisations"]]
-    return Entry(parts, texts, entry["category"])
+    return triples.of_texts(Entry(parts, texts, entry["category"]))
 
 
 def _of_hub(row: dict[str, Any]) -> Entry:

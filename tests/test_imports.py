@@ -8,7 +8,7 @@ import pytest
 ROOT = Path(__file__).parents[1]
 OURS = ("bench", "methods", "tasks", "reports")
 HEAVY = {"torch", "transformers", "datasets", "tokenizers", "safetensors", "peft", "evaluate"}
-BOTTOM = ("registry", "record", "store", "spec", "suite", "recipe", "weights")
+BOTTOM = ("registry", "record", "claim", "store", "spec", "suite", "recipe", "weights")
 LATER = (
     *(
         "plan",
@@ -24,6 +24,7 @@ LATER = (
         "progress",
     ),
     *("execute", "loading", "where", "typed", "papertable", "__main__"),
+    *("check", "supplies", "machine", "doctor"),
 )
 LOW = {f"bench.{name}" for name in BOTTOM}
 SIDE = (

@@ -35,7 +35,7 @@ cells = st.builds(
     Cell,
     **dict.fromkeys(("method", "task", "model", "recipe", "data", "version", "label"), texts),
     seed=st.integers(),
-    parents=st.lists(texts, max_size=2).map(tuple),
+    parents=st.lists(st.text("0123456789abcdef", min_size=12, max_size=12), max_size=2).map(tuple),
 )
 facts = st.dictionaries(texts, st.none() | st.booleans() | st.integers() | numbers | texts)
 records = st.builds(

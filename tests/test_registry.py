@@ -23,7 +23,8 @@ def write(tmp_path, monkeypatch):
 
     monkeypatch.syspath_prepend(tmp_path)
     yield add
-    for name in [name for name in sys.modules if name.split(".")[0] in ("shapes", "elsewhere")]:
+    ours = ("shapes", "elsewhere")
+    for name in [name for name in sys.modules if name.startswith(ours)]:
         del sys.modules[name]
 
 
@@ -98,3 +99,50 @@ def test_registry_of_a_missing_package_says_which():
 def test_unknown_name_comes_with_near_or_else_with_all_choices(name, hint):
     error = unknown("method", name, ["lora", "adamix-lora", "adamix-adapter"])
     assert str(error) == f"no method named {name!r}; {hint}"
+
+
+def other(tmp_path, name: str, text: str, points: str = "") -> None:
+    (tmp_path / f"elsewhere_{name}.py").write_text(text)
+    facts = tmp_path / f"elsewhere_{name}-2.dist-info"
+    facts.mkdir()
+    (facts / "METADATA").write_text(f"Metadata-Version: 2.1\nName: else-{name}\nVersion: 2\n")
+    lines = points or f"{name} = elsewhere_{name}"
+    (facts / "entry_points.txt").write_text(f"[peftbench.shape]\n{lines}\n")
+
+
+BROKEN = {
+    "syntax": "def",
+    "import": "import no_such_module",
+    "exit": "raise RuntimeError('two\\n lines')",
+    "silent": "raise ValueError",
+    "end": "raise SystemExit",
+}
+
+
+@pytest.mark.parametrize("kind", BROKEN)
+def test_broken_plug_in_of_another_distribution_is_left_out_and_told(write, tmp_path, kind):
+    write(red=RED)
+    half = RED.replace("red", "green") + BROKEN[kind]
+    other(tmp_path, "green", half)
+    other(tmp_path, "blue", RED.replace("red", "blue"))
+    assert shapes().names() == ["blue", "red"]
+    assert shapes().origins == {"blue": "else-blue 2"}
+    with pytest.raises(Unknown, match=r"^shape 'green' cannot be used: else-green 2: \w+: [^\n]+$"):
+        shapes()["green"]
+    with pytest.raises(Unknown, match=r"^no shape named 'gren'; valid: blue, red; left out: green"):
+        shapes()["gren"]
+
+
+@pytest.mark.parametrize("point", ["red", "scarlet"])
+def test_plug_in_with_a_name_of_ours_is_left_out(write, tmp_path, point):
+    write(red=RED)
+    other(tmp_path, "red", RED.replace("sides=3", "sides=9"), f"{point} = elsewhere_red")
+    assert (shapes().names(), shapes()["red"].sides, shapes().origins) == (["red"], 3, {})
+    told = "else-red 2: ValueError: shape 'red' is declared in shapes.red and in elsewhere_red"
+    assert shapes().broken == {point: told}
+
+
+def test_what_is_merely_importable_is_no_plug_in(write, tmp_path):
+    write(red=RED)
+    (tmp_path / "elsewhere.py").write_text(RED.replace("red", "green"))
+    assert shapes().names() == ["red"]

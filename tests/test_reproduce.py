@@ -55,6 +55,27 @@ def test_differences_come_with_the_circumstances_that_may_be_why(copy, tiny_fold
     assert again(copy, SAMPLE, str(tiny_folder))[-1].startswith("device: abacus in the record, ")
 
 
+def test_every_circumstance_that_is_another_one_is_a_line(copy, tiny_folder):
+    record = json.loads((copy / "record.json").read_text(encoding="utf-8"))
+    versions = record["where"]["versions"] | {"torch": "1.0"}
+    others = {"commit": "0", "precision": "bf16", "plugins": {"old": "old 1"}}
+    digests = record["where"]["data"]["fingerprint"]
+    rows = record["where"]["data"] | {"fingerprint": digests | {"train": "ff"}}
+    edit(copy, "where", versions=versions, data=rows, **others)
+    edit(copy, "metrics", pearson=2.0)
+    _, *found = again(copy, SAMPLE, str(tiny_folder))
+    names = ["commit", "plugins old", "precision", "rows train", "versions torch"]
+    assert sorted(line.partition(":")[0] for line in found) == names
+    assert f"rows train: ff in the record, {digests['train']} now" in found
+
+
+@pytest.mark.parametrize("text", ["{", "[]", "[" * 100_000])
+def test_damaged_record_is_named_in_one_line(copy, text):
+    (copy / "record.json").write_text(text)
+    with pytest.raises(ValueError, match=r"^[^\n]*record\.json is not a record: [^\n]*$"):
+        again(copy, SAMPLE)
+
+
 def test_run_that_fails_now_says_why(copy, tiny_folder, tmp_path):
     hollow = shutil.copytree(tiny_folder, tmp_path / "tiny")
     broken = json.loads((copy / "record.json").read_text(encoding="utf-8"))

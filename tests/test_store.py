@@ -112,22 +112,50 @@ def test_state_of_an_unfinished_run_is_no_record_and_goes_with_the_record(tmp_pa
     assert names(tmp_path) == [CELL.key]
 
 
-@pytest.mark.parametrize(("age", "kept"), [(-60, False), (60, True)])
-def test_state_that_is_older_than_the_record_is_dropped(tmp_path, age, kept):
+@pytest.mark.parametrize("clock", [-1e9, 0, 1e9])
+def test_state_of_the_run_that_left_the_record_is_dropped_whatever_the_clock(
+    tmp_path, monkeypatch, clock
+):
+    store, part = Store(tmp_path), Store(tmp_path).part(CELL)
+    part.mkdir()
+    monkeypatch.setattr(Store, "_drop", lambda *_: None)  # a kill before it is gone
+    put(store)
+    monkeypatch.undo()
+    os.utime(part, (2e9 + clock, 2e9 + clock))
+    Store(tmp_path)
+    assert names(tmp_path) == [CELL.key]
+
+
+@pytest.mark.parametrize("clock", [-1e9, 0, 1e9])
+def test_state_of_a_later_run_is_kept_whatever_the_clock(tmp_path, clock):
     store = Store(tmp_path)
     put(store)
     part = store.part(CELL)
     part.mkdir()
-    written = (store.folder(CELL) / "record.json").stat().st_mtime
-    os.utime(part, (written + age, written + age))
+    (part / "state.pt").write_text("state")
+    os.utime(part, (2e9 + clock, 2e9 + clock))
     Store(tmp_path)
-    assert part.exists() is kept
+    assert (part / "state.pt").exists()
+
+
+def test_state_of_a_run_that_was_killed_before_its_record_was_placed_is_kept(tmp_path, monkeypatch):
+    store = Store(tmp_path)
+    put(store, turn=1)
+    store.part(CELL).mkdir()
+    monkeypatch.setattr(Store, "_publish", lambda *_: os.close(os.open("/nowhere", os.O_RDONLY)))
+    with pytest.raises(FileNotFoundError):
+        put(store, turn=2)
+    monkeypatch.undo()
+    Store(tmp_path)
+    assert store.part(CELL).is_dir()
 
 
 def test_record_is_found_by_its_key(tmp_path):
     record = put(Store(tmp_path))
     assert Store(tmp_path).at(CELL.key) == record
     assert Store(tmp_path).at("0" * 12) is None
+    (tmp_path / "inside").mkdir()
+    assert Store(tmp_path / "inside").at(f"../{CELL.key}") is None
 
 
 def test_opening_a_store_makes_nothing(tmp_path):
@@ -185,19 +213,78 @@ def test_later_record_of_a_cell_replaces_the_earlier_whole(tmp_path):
     assert names(tmp_path) == [CELL.key]
 
 
-@pytest.mark.parametrize("text", ["", "{", "[]", "{}", '{"schema": 1}', "\xff", '{"schema": 2}'])
-def test_damaged_record_is_an_error_that_names_the_file(tmp_path, text):
+DAMAGED = [
+    "",
+    "{",
+    "[]",
+    "{}",
+    '{"schema": 1}',
+    "\xff",
+    "[" * 100_000,
+    '{"schema": true}',
+    '{"schema": 0}',
+    Record(CELL, "ok").to_json()[:-100],
+    Record(CELL, "ok", metrics={"accuracy": 0.5}).to_json().replace("0.5", "NaN"),
+    Record(CELL, "ok", metrics={"accuracy": 0.5}).to_json().replace("0.5", '"high"'),
+    Record(CELL, "ok").to_json().replace('"where": {}', '"where": []'),
+    Record(CELL, "ok").to_json().replace('"ok"', '"fine"'),
+    Record(CELL, "ok").to_json().replace('"parents": []', '"parents": [7]'),
+    Record(CELL, "ok", "\\ud800").to_json().replace("\\\\ud800", "\\ud800"),
+    Record(CELL, "ok").to_json().replace("sample@1", "sample@2"),
+]
+
+
+@pytest.mark.parametrize("text", DAMAGED)
+def test_damaged_record_is_named_and_passed_over(tmp_path, text):
     store = Store(tmp_path)
     put(store)
+    other = put(store, Cell("head", "sst2", "tiny", "adamw", 1, "hub"))
     (tmp_path / CELL.key / "record.json").write_text(text, encoding="latin-1")
-    for read in (lambda: store.get(CELL), lambda: list(store.records())):
-        with pytest.raises(ValueError, match=f"{CELL.key}/record.json is not a record: .*; delete"):
-            read()
+    told = f"{tmp_path / CELL.key / 'record.json'} is not a record: "
+    assert list(store.records()) == [other]
+    assert [*store.damaged] == [CELL.key]
+    assert store.damaged[CELL.key].startswith(told) and "\n" not in store.damaged[CELL.key]
+    assert store.damaged[CELL.key].endswith("; delete its folder")
+    failed = store.get(CELL)
+    assert (failed.status, failed.reason) == ("failed", store.damaged[CELL.key])
+    with pytest.raises(ValueError, match=r"is not a record: .*; delete its folder$"):
+        store.at(CELL.key)
+
+
+def test_record_of_a_later_version_is_not_to_be_deleted(tmp_path):
+    text = Record(CELL, "ok").to_json().replace('"schema": 1', '"schema": 2')
+    put(Store(tmp_path))
+    (tmp_path / CELL.key / "record.json").write_text(text)
+    with pytest.raises(
+        ValueError, match=r"of a later version: .* schema 1, got 2; update peftbench$"
+    ):
+        Store(tmp_path).at(CELL.key)
+
+
+def test_record_larger_than_any_is_refused_unread(tmp_path):
+    put(Store(tmp_path))
+    with (tmp_path / CELL.key / "record.json").open("w") as file:
+        file.truncate(2**31)
+    with pytest.raises(ValueError, match="expected at most 16777216 characters, got more"):
+        Store(tmp_path).at(CELL.key)
+
+
+def test_nothing_is_written_over_a_damaged_record(tmp_path):
+    store = Store(tmp_path)
+    put(store)
+    path = tmp_path / CELL.key / "record.json"
+    path.write_text("{")
+    with pytest.raises(ValueError, match="is not a record"):
+        put(store)
+    with pytest.raises(ValueError, match="is not a record"), store.claim(CELL):
+        pass
+    assert (names(tmp_path), path.read_text()) == ([CELL.key], "{")
 
 
 def test_draft_of_a_dead_process_is_dropped(tmp_path):
     assert subprocess.run(command(DIES_WRITING, tmp_path)).returncode == -signal.SIGKILL
-    assert [name.split("-")[:2] for name in names(tmp_path)] == [[".draft", CELL.key]]
+    left = [name.split("-")[:2] for name in names(tmp_path)]
+    assert left == [[".claim", CELL.key], [".draft", CELL.key]]
     assert list(Store(tmp_path).records()) == []
     assert names(tmp_path) == []
 

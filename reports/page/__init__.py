@@ -40,7 +40,10 @@ def page(material: Material, pictures: Sequence["Plot"] = ()) -> str:
         style=safe.markup(style),
         title=material.title,
         generated=any(part.block.generated for part in material.parts),
-        facts=about.facts(material.name, records),
+        facts=[
+            *about.facts(material.name, records),
+            *(("Passed over", line) for line in material.unread),
+        ],
         tables=shown(made, material.parts),
         pictures=[_picture(plot) for plot in pictures],
         lost=about.lost(material.files, records),
