@@ -59,7 +59,7 @@ class Planless:
 
 @cache
 def account(method: Method, weights: Weights, outputs: int, gaps: bool = False) -> Account:
-    """Counts the method on the meta device: no weights, no memory, exact integers.
+    """Counts the method without weights: exact integers, and on the meta device no memory.
 
     FLOPs are those of the closed form (bench/closed_form.py) where a count of every matrix product
     of a step says the same, and the counts themselves where it does not or there is none.
@@ -85,10 +85,16 @@ def sizes(method: Method, weights: Weights, outputs: int, gaps: bool = False) ->
 def _prepared(
     method: Method, weights: Weights, outputs: int, gaps: bool
 ) -> tuple[Backbone, int, int]:
-    """The model on the meta device, its size, and what trains in it besides the head."""
-    model = Backbone.empty(weights, outputs, words=range(outputs) if gaps else None)
+    """The model without weights, its size, and what trains in it besides the head.
+
+    On the meta device; on the CPU, with weights drawn at random, where the method needs some.
+    """
+    where = getattr(method, "wrapped", method).counts_on
+    words = range(outputs) if gaps else None
+    with torch.random.fork_rng([]):
+        model = Backbone.empty(weights, outputs, where, words=words)
     backbone = size(model.net.parameters())
-    with torch.device("meta"):
+    with torch.device(where):
         added = method.prepare(model, Planless())  # type: ignore[arg-type]
     free(model, added)
     return model, backbone, size(added)
@@ -96,7 +102,7 @@ def _prepared(
 
 def _finished(method: Method, model: Backbone) -> int:
     """Leaves the model as it serves; what a task keeps of it besides the head."""
-    with torch.device("meta"):
+    with torch.device(next(model.parameters()).device):
         kept = size(method.finalize(model))
     model.eval().requires_grad_(False)
     return kept
