@@ -51,6 +51,7 @@ class Kind(StrEnum):
     suites = "suites"
     tables = "tables"
     metrics = "metrics"
+    peft = "peft"
 
 
 class Executor(StrEnum):
@@ -183,7 +184,7 @@ def report(
 
 @app.command("list")
 def list_(kind: Kind, as_json: Json = False) -> None:
-    """List methods, tasks, models, suites, tables of the paper or metrics."""
+    """List methods, tasks, models, suites, tables of the paper or metrics; try peft's tuners."""
     from bench.listing import listing, shown
 
     rows = listing(kind.value)

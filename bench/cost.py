@@ -66,11 +66,12 @@ def account(method: Method, weights: Weights, outputs: int, gaps: bool = False) 
     `gaps`: the outputs are words that fill a gap. Raises Unsuited or Unserved where the method
     cannot serve the model.
     """
-    model, backbone, trained = _prepared(method, weights, outputs, gaps)
-    kind = "gaps" if gaps else model.family.writes if model.writes else ""
-    step = _step(model.train(), partial(method.loss, model), kind)
-    kept = _finished(method, model)
-    serve = _serve(model, kind)
+    with torch.random.fork_rng([]):  # what is counted on the CPU draws
+        model, backbone, trained = _prepared(method, weights, outputs, gaps)
+        kind = "gaps" if gaps else model.family.writes if model.writes else ""
+        step = _step(model.train(), partial(method.loss, model), kind)
+        kept = _finished(method, model)
+        serve = _serve(model, kind)
     head = size(model.head.parameters())
     return Account(trained, head, kept, backbone, step, serve)
 
@@ -91,10 +92,9 @@ def _prepared(
     """
     where = getattr(method, "wrapped", method).counts_on
     words = range(outputs) if gaps else None
-    with torch.random.fork_rng([]):
-        model = Backbone.empty(weights, outputs, where, words=words)
-    backbone = size(model.net.parameters())
     with torch.device(where):
+        model = Backbone.empty(weights, outputs, where, words=words)
+        backbone = size(model.net.parameters())
         added = method.prepare(model, Planless())  # type: ignore[arg-type]
     free(model, added)
     return model, backbone, size(added)

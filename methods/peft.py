@@ -66,7 +66,9 @@ class Peft(Method):
         if self.targets is not None and not placed:
             given = "+".join(self.targets)
             raise ValueError(f"expected no targets, for {tuner.name!r} has none; got {given!r}")
-        targets = PLACES.get(tuner.name, ("q", "v")) if placed else None
+        targets: tuple[str, ...] | None = None
+        if placed:
+            targets = PLACES.get(tuner.name, ("q", "v"))
         if self.targets is not None:
             if not self.targets or len(set(self.targets)) < len(self.targets):
                 given = "+".join(self.targets)
@@ -138,9 +140,9 @@ def _inject(tuner: Any, model: Backbone, places: dict[str, list[str]]) -> None:
 
     config = peft_options.configuration(tuner, **places)
     kind = PEFT_TYPE_TO_TUNER_MAPPING[PeftType(tuner.name.upper())]
-    kind(model.net, {ADAPTER: config}, ADAPTER)  # type: ignore[arg-type]
+    kind(model.net, {ADAPTER: config}, ADAPTER)
     for site in model.maps(p for p in model.net.parameters() if p.requires_grad):
-        site.put(Plain(site.module))
+        site.put(Plain(site.module))  # type: ignore[arg-type]
     if tuner.name == "poly":
         for site in _layers(model.net):
             site.module.register_forward_pre_hook(_one_task, with_kwargs=True)
@@ -188,13 +190,13 @@ def _virtual(tuner: Any, model: Backbone) -> tuple[Site, nn.Module]:
     return site, Virtual(encoder, tuner.num_virtual_tokens, shape, tasks)
 
 
-def _front(model: Backbone) -> Site:
-    """Where a prompt or a prefix was put."""
+def _front(model: Backbone) -> Any:
+    """The site where a prompt or a prefix was put."""
     return model.prompt_site() if model.prefix is None else model.prefix_site()
 
 
-def _layers(net: nn.Module) -> list[Site]:
-    """The outermost layers of peft in the model."""
+def _layers(net: nn.Module) -> list[Any]:
+    """Sites of the outermost layers of peft in the model."""
     from peft.tuners.tuners_utils import BaseTunerLayer
 
     from bench.backbone import Site
@@ -271,5 +273,5 @@ def _before_and_after(chosen: Peft, device: str) -> tuple[Tensor, Tensor]:
         model, tokens = Backbone("small", net, 2).train(), torch.ones(2, 8, dtype=torch.long)
         rows = Batch(tokens, tokens, None, tokens[:, 0], tokens[:, 0])
         before = model(rows)
-        chosen.prepare(model, None)  # type: ignore[arg-type]
+        chosen.prepare(model, None)
         return before, model(rows)

@@ -159,7 +159,9 @@ def _as_text(hint: Any) -> Any:
         kept.remove(str)  # an enumeration that peft also takes as a word
     if not set(kept) - {NoneType}:
         return None
-    kept.sort(key=lambda part: typing.get_origin(part) is not typing.Literal)  # complaints name them
+    kept.sort(
+        key=lambda part: typing.get_origin(part) is not typing.Literal
+    )  # complaints name them
     return typing.Union[tuple(kept)]  # noqa: UP007
 
 

@@ -37,5 +37,5 @@ class Virtual(nn.Module):
         if self.shape:
             layer = Prefix(len(made), self.shape, lambda rows: rows.copy_(made))
         else:
-            layer = Soft(*made.shape, lambda rows: rows.copy_(made))
+            layer = Soft(len(made), made.shape[1], lambda rows: rows.copy_(made))
         return layer.to(made.device)
