@@ -22,8 +22,9 @@ ADAPTER = "default"  # what peft calls an adapter that has no name
 PLACES = {"ia3": ("k", "v", "down")}  # the papers'; of other tuners, those of LoRA
 EVERYWHERE = ("ln_tuning", "trainable_tokens")  # not in places: all norms, the embeddings
 PROMPTS = ("prompt_tuning", "p_tuning", "multitask_prompt_tuning", "prefix_tuning")
+BUDGET = "moves its budget after each step, which the loop does not tell it"
 REFUSED = {
-    "adalora": "moves its budget after each step, which the loop does not tell it",
+    "adalora": BUDGET,
     "adaption_prompt": "edits attention of Llama's kind and of GPT-2's as one fused map",
     "cartridge": "is distilled from a long text that it stands for",
     "cpt": "puts labelled examples of the task in front, and has a loss of its own",
@@ -61,6 +62,8 @@ class Peft(Method):
         for word in (tuner.name, getattr(tuner, "init_lora_weights", "")):
             if word in REFUSED:
                 raise ValueError(f"peft's {word!r} is not served: it {REFUSED[word]}")
+        if getattr(tuner, "use_asa", False):
+            raise ValueError(f"peft's {tuner.name!r} with use_asa is not served: it {BUDGET}")
         peft_options.configuration(tuner, target_modules=["any"])  # peft's own check
         placed = tuner.name not in (*EVERYWHERE, *PROMPTS)
         if self.targets is not None and not placed:

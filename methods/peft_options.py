@@ -41,7 +41,6 @@ PAPERS = {  # of variants, as the documentation of LoraConfig names them
     "mica": "2604.01694",
     "eva": "2410.07170",
     "corda": "2406.05223",
-    "loftq": "2309.14717",
 }
 REQUIRED = {  # what peft leaves to its user, by option
     "num_virtual_tokens": SIZE,
