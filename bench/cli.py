@@ -52,6 +52,7 @@ class Kind(StrEnum):
     suites = "suites"
     tables = "tables"
     metrics = "metrics"
+    peft = "peft"
 
 
 class Executor(StrEnum):
@@ -185,7 +186,7 @@ def report(
 
 @app.command("list")
 def list_(kind: Kind, as_json: Json = False) -> None:
-    """List methods, tasks, models, suites, tables of the paper or metrics."""
+    """List methods, tasks, models, suites, tables of the paper or metrics; try peft's tuners."""
     from bench.listing import listing, shown
 
     rows = listing(kind.value)

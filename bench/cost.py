@@ -61,19 +61,20 @@ class Planless:
 
 @cache
 def account(method: Method, weights: Weights, outputs: int, gaps: bool = False) -> Account:
-    """Counts the method on the meta device: no weights, no memory, exact integers.
+    """Counts the method without weights: exact integers, and on the meta device no memory.
 
     FLOPs are those of the closed form (bench/closed_form.py) where a count of every matrix product
     of a step says the same, and the counts themselves where it does not or there is none.
     `gaps`: the outputs are words that fill a gap. Raises Unsuited or Unserved where the method
     cannot serve the model.
     """
-    model, backbone, trained = _prepared(method, weights, outputs, gaps)
-    kind = "gaps" if gaps else model.family.writes if model.writes else ""
-    step = _step(model.train(), partial(method.loss, model), kind)
-    parts = _parts(model, partial(method.loss, model), kind) if model.still else ()
-    kept = _finished(method, model)
-    serve = _serve(model, kind)
+    with torch.random.fork_rng([]):  # what is counted on the CPU draws
+        model, backbone, trained = _prepared(method, weights, outputs, gaps)
+        kind = "gaps" if gaps else model.family.writes if model.writes else ""
+        step = _step(model.train(), partial(method.loss, model), kind)
+        parts = _parts(model, partial(method.loss, model), kind) if model.still else ()
+        kept = _finished(method, model)
+        serve = _serve(model, kind)
     head = size(model.head.parameters())
     return Account(trained, head, kept, backbone, step, serve, *parts)
 
@@ -88,10 +89,15 @@ def sizes(method: Method, weights: Weights, outputs: int, gaps: bool = False) ->
 def _prepared(
     method: Method, weights: Weights, outputs: int, gaps: bool
 ) -> tuple[Backbone, int, int]:
-    """The model on the meta device, its size, and what trains in it besides the head."""
-    model = Backbone.empty(weights, outputs, words=range(outputs) if gaps else None)
-    backbone = size(model.net.parameters())
-    with torch.device("meta"):
+    """The model without weights, its size, and what trains in it besides the head.
+
+    On the meta device; on the CPU, with weights drawn at random, where the method needs some.
+    """
+    where = getattr(method, "wrapped", method).counts_on
+    words = range(outputs) if gaps else None
+    with torch.device(where):
+        model = Backbone.empty(weights, outputs, where, words=words)
+        backbone = size(model.net.parameters())
         added = method.prepare(model, Planless())  # type: ignore[arg-type]
     free(model, added)
     return model, backbone, size(added)
@@ -99,7 +105,7 @@ def _prepared(
 
 def _finished(method: Method, model: Backbone) -> int:
     """Leaves the model as it serves; what a task keeps of it besides the head."""
-    with torch.device("meta"):
+    with torch.device(next(model.parameters()).device):
         kept = size(method.finalize(model))
     model.eval().requires_grad_(False)
     return kept

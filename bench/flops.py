@@ -77,7 +77,7 @@ def count(
     model: nn.Module, call: Callable[[Batch], Any], shape: Shape, *, backward: bool = False
 ) -> Counter[Kind]:
     """FLOPs of one call on a batch of that shape, and of going backward from what it gives."""
-    rows = batch(shape)
+    rows = batch(shape, next(model.parameters()).device)
     with Products([*model.parameters(), *model.buffers()]) as products:
         out = call(rows)
         if backward:
@@ -135,11 +135,11 @@ def solved(rows: Sequence[Sequence[int]], values: Sequence[int]) -> list[int]:
     return found
 
 
-def batch(shape: Shape) -> Batch:
-    """Rows of that shape that hold nothing, on the meta device."""
+def batch(shape: Shape, device: torch.device | str = "meta") -> Batch:
+    """Rows of that shape that hold nothing."""
 
     def zeros(*size: int) -> Tensor:
-        return torch.zeros(*size, dtype=torch.long, device="meta")
+        return torch.zeros(*size, dtype=torch.long, device=device)
 
     ids = zeros(shape.rows, shape.tokens)
     rows = zeros(shape.rows)

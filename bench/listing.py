@@ -1,4 +1,4 @@
-"""What there is: methods, tasks, models, suites, tables, metrics, as flat rows."""
+"""What there is: methods, tasks, models, suites, tables, metrics, tuners, as flat rows."""
 
 import dataclasses
 import inspect
@@ -65,6 +65,12 @@ def _tables() -> list[dict[str, Any]]:
     ]
 
 
+def _peft() -> list[dict[str, Any]]:
+    from bench.capabilities import rows
+
+    return rows()
+
+
 def _plugin(entry: Any) -> dict[str, Any]:
     doc = inspect.cleandoc(entry.__doc__ or "").splitlines()
     options = ""
@@ -86,6 +92,7 @@ _KINDS: dict[str, Callable[[], list[dict[str, Any]]]] = {
     "suites": _suites,
     "tables": _tables,
     "metrics": _metrics,
+    "peft": _peft,
 }
 
 

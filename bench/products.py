@@ -82,6 +82,9 @@ class Products(TorchDispatchMode):
         return all(self._number(tensor) in self.batchless for tensor in _tensors(inputs))
 
     def _number(self, tensor: Tensor) -> int:
+        if tensor.layout != torch.strided:  # has no storage of its own
+            self.held.setdefault(-id(tensor), tensor)
+            return -id(tensor)
         storage = tensor.untyped_storage()
         number = storage._cdata
         self.held.setdefault(number, storage)

@@ -60,6 +60,7 @@ class Method:
     source: ClassVar[str]
     version: ClassVar[int] = 1  # raised whenever the same cell would give other numbers
     starts_identical: ClassVar[bool] = True  # `prepare` leaves the eval-mode output unchanged
+    counts_on: ClassVar[str] = "meta"  # where it can be counted; "cpu": it looks into tensors
 
     def needs(self) -> tuple[Need, ...]:
         """The runs it builds on, which the plan puts before it.

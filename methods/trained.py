@@ -29,6 +29,11 @@ class OnRuns(Method):
         """As the inner method does."""
         return self.inner.starts_identical
 
+    @property
+    def counts_on(self) -> str:  # type: ignore[override]
+        """As the inner method does."""
+        return getattr(self.inner, "wrapped", self.inner).counts_on
+
 
 def put(model: Backbone, tensors: Mapping[str, Tensor]) -> None:
     """Copies the tensors into what trains in the model, the head included, name by name.
