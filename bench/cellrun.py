@@ -89,7 +89,9 @@ class CellRun:
         split = {"last": None, "best": "selection", "dev": "test"}[self.recipe.select]
         self._check_selection(split)
         score = split and (lambda: self._score(self.evaluate(model, split)))
-        with self._train_rows(model) as rows:
+        model.facts["compiled"] = whole = self.recipe.compile and model.parting is None
+        quick = devices.compiled(model.layers if whole else ())
+        with self._train_rows(model) as rows, quick:
             self.trace = train(model, loss, rows, loop, score or None)
             if isinstance(rows, Featured):
                 self.trace.features = rows.shapes

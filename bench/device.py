@@ -2,9 +2,11 @@
 
 import contextlib
 import platform
+from collections.abc import Iterable, Iterator
 from typing import Literal
 
 import torch
+from torch import nn
 
 Precision = Literal["fp32", "bf16"]
 
@@ -36,6 +38,19 @@ def autocast(on: torch.device, kind: Precision) -> contextlib.AbstractContextMan
     if kind == "fp32":
         return contextlib.nullcontext()
     return torch.autocast(on.type, dtype=torch.bfloat16)
+
+
+@contextlib.contextmanager
+def compiled(layers: Iterable[nn.Module]) -> Iterator[None]:
+    """In the block each layer runs as torch.compile makes it, for batches of any size."""
+    layers = list(layers)
+    for layer in layers:
+        layer.compile(dynamic=True)
+    try:
+        yield
+    finally:
+        for layer in layers:
+            layer._compiled_call_impl = None  # torch has no public inverse of `compile`
 
 
 def name(of: torch.device) -> str:

@@ -38,6 +38,7 @@ class AdamW:
     report: Literal["test", "selection"] = "test"  # a trial of a search is scored on selection rows
     order: int = 0  # of rows, dropout and routing; head, modules and rows stay the same
     precision: Literal["auto", "fp32", "bf16"] = "auto"
+    compile: bool = False  # layers by torch.compile: minutes at first, then faster, where it pays
 
     def __post_init__(self) -> None:
         for name in ("lr", "batch", "epochs", "times", "length", "eps"):

@@ -69,9 +69,19 @@ class Batch:
         return Batch(**both)
 
     def to(self, device: torch.device | str) -> "Batch":
-        """The same batch on another device."""
-        moved: dict[str, Any] = {k: v if v is None else v.to(device) for k, v in vars(self).items()}
+        """The same batch on another device; a GPU takes it while it still computes another."""
+        device = torch.device(device)
+        moved: dict[str, Any] = {
+            name: value if value is None else _moved(value, device)
+            for name, value in vars(self).items()
+        }
         return Batch(**moved)
+
+
+def _moved(tensor: Tensor, device: torch.device) -> Tensor:
+    if device.type != "cuda":
+        return tensor.to(device)
+    return tensor.pin_memory().to(device, non_blocking=True)
 
 
 def tokenizer(weights: Weights) -> PreTrainedTokenizerBase:

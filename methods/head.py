@@ -11,7 +11,7 @@ from methods.base import Method
 class Head(Method):
     """Only the task's head trains; the backbone stays as it is, dropout within it off.
 
-    So what the head reads of a row is the same in every epoch and is computed once (bench.features).
+    What the head reads of a row is the same in every epoch and computed once (bench.features).
     Where the model writes text, the head is its output map. It is taken apart from the input
     embeddings first, where the two are tied: what the model reads stays as it was.
     """

@@ -1,7 +1,8 @@
 import pytest
 import torch
 
-from bench.device import autocast, name, precision
+from bench.device import autocast, compiled, name, precision
+from tests.tiny import backbone, batch
 
 CPU = torch.device("cpu")
 
@@ -32,3 +33,15 @@ def test_gpu_has_a_name_and_a_precision():
     device = torch.device("cuda")
     assert name(device) == torch.cuda.get_device_name(0)
     assert precision("auto", device) in ("fp32", "bf16")
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore")  # of the compiler
+def test_compiled_layers_give_what_they_gave():
+    model, rows = backbone().eval(), batch()
+    with torch.no_grad():
+        expected = model(rows)
+        with compiled(model.layers):
+            assert all(layer._compiled_call_impl for layer in model.layers)
+            torch.testing.assert_close(model(rows), expected, rtol=1e-4, atol=1e-5)
+    assert not any(layer._compiled_call_impl for layer in model.layers)
