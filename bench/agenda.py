@@ -1,6 +1,7 @@
-"""Which cell may start: one whose parents have ended, in the order of the plan otherwise."""
+"""Which cell may start: one whose parents have ended, longest chain first, else by the plan."""
 
 from collections.abc import Iterable
+from heapq import heapify, heappop, heappush
 
 from bench.job import Job
 from bench.record import Record
@@ -9,24 +10,56 @@ from bench.where import circumstances
 
 
 class Agenda:
-    """Jobs that wait; each stands open, for those that build on it, until its record is there."""
+    """Jobs that wait; each stands open, for those that build on it, until its record is there.
+
+    A job that others wait for goes before one that none does, the head of the longest chain first,
+    so that no chain is left to the end. Every step takes time by the logarithm of the jobs at most.
+    """
 
     def __init__(self, jobs: Iterable[Job]):
-        self.waiting = list(jobs)
-        self.open = {job.cell.key for job in self.waiting}
+        self.waiting = {job.cell.key: job for job in jobs}
+        self._heirs: dict[str, list[str]] = {key: [] for key in self.waiting}
+        self._missing: dict[str, int] = {}  # parents of each that have not ended
+        for key, job in self.waiting.items():
+            parents = {parent for parent in job.cell.parents if parent in self.waiting}
+            self._missing[key] = len(parents)
+            for parent in parents:
+                self._heirs[parent].append(key)
+        chains = self._chains()
+        self._rank = {key: (-chains[key], place) for place, key in enumerate(self.waiting)}
+        self._free = [(*self._rank[key], key) for key, count in self._missing.items() if not count]
+        heapify(self._free)
 
     def next(self) -> Job | None:
         """The first job that may start, or None where every one waits for another."""
-        free = (job for job in self.waiting if self.open.isdisjoint(job.cell.parents))
-        return next(free, None)
+        while self._free and self._free[0][-1] not in self.waiting:
+            heappop(self._free)
+        return self.waiting[self._free[0][-1]] if self._free else None
 
     def take(self, job: Job) -> None:
         """The job is under way."""
-        self.waiting.remove(job)
+        del self.waiting[job.cell.key]
 
     def end(self, job: Job) -> None:
         """The job has its record, whatever that says."""
-        self.open.discard(job.cell.key)
+        for heir in self._heirs.pop(job.cell.key, ()):
+            self._missing[heir] -= 1
+            if not self._missing[heir]:
+                heappush(self._free, (*self._rank[heir], heir))
+
+    def _chains(self) -> dict[str, int]:
+        """For each job, how many follow it one after another: its longest line of heirs."""
+        left = {key: len(heirs) for key, heirs in self._heirs.items()}
+        ends = [key for key, count in left.items() if not count]
+        found = dict.fromkeys(self.waiting, 0)
+        while ends:
+            key = ends.pop()
+            for parent in {p for p in self.waiting[key].cell.parents if p in found}:
+                found[parent] = max(found[parent], found[key] + 1)
+                left[parent] -= 1
+                if not left[parent]:
+                    ends.append(parent)
+        return found
 
 
 def orphaned(job: Job, store: Store) -> Record | None:

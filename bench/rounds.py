@@ -3,8 +3,9 @@
 from typing import TYPE_CHECKING
 
 from bench.desk import Plan
-from bench.execute import execute, processes
+from bench.execute import execute
 from bench.progress import show
+from bench.room import processes
 
 if TYPE_CHECKING:
     from rich.console import Console
