@@ -8,6 +8,8 @@ from bench.record import Record
 from bench.store import Store
 from bench.where import circumstances
 
+DIED = "the process that ran it died twice (killed, or out of memory)"
+
 
 class Agenda:
     """Jobs that wait; each stands open, for those that build on it, until its record is there.

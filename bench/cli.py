@@ -57,6 +57,7 @@ class Executor(StrEnum):
     """Who runs the cells."""
 
     local = "local"
+    ray = "ray"
 
 
 class Format(StrEnum):
@@ -85,7 +86,16 @@ def run(
     sets: Sets = NONE,
     store: StoreDir = Path("results"),
     executor: Annotated[Executor, typer.Option(help="who runs the cells")] = Executor.local,
-    jobs: Annotated[int | None, typer.Option(min=1, help="processes; default: by machine")] = None,
+    jobs: Annotated[
+        int | None, typer.Option(min=1, help="cells at a time; default: by room")
+    ] = None,
+    address: Annotated[
+        str, typer.Option(help="of a Ray cluster, HOST:PORT or auto; default: this machine's own")
+    ] = "",
+    cpus: Annotated[float | None, typer.Option(help="that a cell takes on Ray; default: 1")] = None,
+    gpus: Annotated[
+        float | None, typer.Option(help="likewise, 0.5 for two on one; default: 1 if there are any")
+    ] = None,
     force: Annotated[bool, typer.Option("--force", help="run finished cells again")] = False,
 ) -> None:
     """Run a suite's cells that are not done yet, then print its table."""
@@ -94,10 +104,11 @@ def run(
     from bench.reporting import of_plan, text
     from bench.rounds import finished
 
+    cluster = _cluster(executor, address, cpus, gpus, jobs)
     console = Console(stderr=True)
     plan = _plan(suite, profile, methods, tasks, models, seeds, data, sets, store)
     console.print(plan.opening(force), markup=False, highlight=False, soft_wrap=True)
-    plan = finished(plan, force, jobs, console)
+    plan = finished(plan, force, jobs, console, cluster)
     print(text(of_plan(plan), "md"))
     if any(record.status != "ok" for record in plan.records()):
         raise typer.Exit(1)
@@ -370,6 +381,17 @@ def _table(name, profile, seeds, data, sets, store) -> Any:
         sets=dict(typed.pair(text) for text in sets),
     )
     return Plan(asked, _source(data), Store(store))
+
+
+def _cluster(executor, address, cpus, gpus, jobs) -> Any:
+    from bench import typed
+
+    if executor is not Executor.ray:
+        typed.only_beside("--executor ray", address=address, cpus=cpus, gpus=gpus)
+        return None
+    from bench.cluster import Cluster, Share
+
+    return Cluster(address, Share(1.0 if cpus is None else cpus, gpus), jobs)
 
 
 def _source(data: str) -> Any:

@@ -10,12 +10,10 @@ from queue import Empty
 from typing import Any
 
 from bench import room
-from bench.agenda import Agenda, failed, orphaned, put
+from bench.agenda import DIED, Agenda, failed, orphaned, put
 from bench.job import Job, Tell
 from bench.record import Record
 from bench.store import Store
-
-DIED = "the process that ran it died twice (killed, or out of memory)"
 
 _queue: Any = None  # in a worker: where its events go
 
