@@ -101,14 +101,20 @@ def run(
     """Run a suite's cells that are not done yet, then print its table."""
     from rich.console import Console
 
+    from bench import ranks
     from bench.reporting import of_plan, text
     from bench.rounds import finished
 
-    cluster = _cluster(executor, address, cpus, gpus, jobs)
-    console = Console(stderr=True)
-    plan = _plan(suite, profile, methods, tasks, models, seeds, data, sets, store)
-    console.print(plan.opening(force), markup=False, highlight=False, soft_wrap=True)
-    plan = finished(plan, force, jobs, console, cluster)
+    if ranks.follows():
+        ranks.follow()
+        return
+    with ranks.leading():
+        jobs = ranks.one_at_a_time(executor is Executor.ray, jobs)
+        cluster = _cluster(executor, address, cpus, gpus, jobs)
+        console = Console(stderr=True)
+        plan = _plan(suite, profile, methods, tasks, models, seeds, data, sets, store)
+        console.print(plan.opening(force), markup=False, highlight=False, soft_wrap=True)
+        plan = finished(plan, force, jobs, console, cluster)
     print(text(of_plan(plan), "md"))
     if any(record.status != "ok" for record in plan.records()):
         raise typer.Exit(1)

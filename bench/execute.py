@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from bench import room
+from bench import ranks, room
 from bench.agenda import Agenda, orphaned, put
 from bench.job import Job, Tell
 from bench.record import Record
@@ -13,19 +13,22 @@ def execute(jobs: list[Job], store: Store, workers: int, tell: Tell) -> Iterator
     """Runs the jobs, parents first, and yields each record once it is in the store.
 
     A cell whose parent has no result is recorded as failed without being run. `workers`:
-    processes; one is this one, for more see bench.pool.
+    processes; one is this one, for more see bench.pool; for a cell over several, bench.ranks.
     """
     if workers > 1 and len(jobs) > 1:
         from bench.pool import pooled
 
         yield from pooled(jobs, store, workers, tell)
         return
-    room.limit_threads(room.share(workers))
+    room.limit_threads(room.share(workers * ranks.here()))
     agenda = Agenda(jobs)
     while job := agenda.next():
         agenda.take(job)
-        lost = orphaned(job, store)
-        yield put(lost, store) if lost else work(job, store, tell)
+        if lost := orphaned(job, store):
+            yield put(lost, store)
+        else:
+            ranks.group().lead(job)
+            yield work(job, store, tell)
         agenda.end(job)
 
 
