@@ -16,7 +16,7 @@ import torch
 from safetensors.torch import load_file
 
 from bench import device as devices
-from bench import spec
+from bench import ranks, spec
 from bench.backbone import Backbone
 from bench.checkpoint import Checkpoint
 from bench.cost import STEP_FLOPS, Account, Peak
@@ -52,7 +52,7 @@ class CellRun:
 
     def __init__(self, job: Job, folder: Path, tell: Tell):
         self.seed, self.tell = job.cell.seed, tell
-        self.recipe = recipe(job.cell.recipe)
+        self.recipe, self.group = recipe(job.cell.recipe), ranks.group()
         self.device = devices.device()
         self.precision = devices.precision(self.recipe.precision, self.device)
         self.task = spec.build(tasks, job.cell.task)
@@ -84,14 +84,14 @@ class CellRun:
     def train(self, model: Backbone, loss, *, idle: str = "still") -> None:
         """Gradient descent by the recipe; keeps the epoch that the recipe selects."""
         seed = self._stream("train")
-        streams = (self.checkpoint, self.generators)
+        streams = (self.group.kept(self.checkpoint), self.generators, self.group)
         loop = Loop(self.recipe, self.device, self.precision, seed, idle, self._told, *streams)
         split = {"last": None, "best": "selection", "dev": "test"}[self.recipe.select]
         self._check_selection(split)
-        score = split and (lambda: self._score(self.evaluate(model, split)))
+        score = split and (lambda: self.group.scored(lambda: self._selected(model, split)))
         model.facts["compiled"] = whole = self.recipe.compile and model.parting is None
         quick = devices.compiled(model.layers if whole else ())
-        with self._train_rows(model) as rows, quick:
+        with self._train_rows(model) as rows, quick, self.group.training():
             self.trace = train(model, loss, rows, loop, score or None)
             if isinstance(rows, Featured):
                 self.trace.features = rows.shapes
@@ -121,6 +121,7 @@ class CellRun:
         A selection slice of texts is not written anew: its metric is the loss. A trial of a search
         sees the selection rows whatever is asked for.
         """
+        self.group.alone_from_here()
         if split == "test" and self.recipe.report == "selection":
             split = "selection"
             self._check_selection(split)
@@ -186,6 +187,7 @@ class CellRun:
             "protocol": self.task.protocol,
             "lacks": self.task.lacks(),
             "made_by": self.made_by,
+            **self.group.facts,
         }
 
     def _spent_before(self) -> dict[str, float]:
@@ -206,6 +208,9 @@ class CellRun:
 
     def _loss(self, model: Backbone, rows: Any) -> Any:
         return mean_loss(model, rows, self.device, self.precision)
+
+    def _selected(self, model: Backbone, split: str) -> float | None:
+        return self._score(self.evaluate(model, split))
 
     def _score(self, metrics: dict[str, float | None]) -> float | None:
         """What the selection maximises."""

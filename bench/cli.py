@@ -59,6 +59,7 @@ class Executor(StrEnum):
     """Who runs the cells."""
 
     local = "local"
+    ray = "ray"
 
 
 class Format(StrEnum):
@@ -87,19 +88,35 @@ def run(
     sets: Sets = NONE,
     store: StoreDir = Path("results"),
     executor: Annotated[Executor, typer.Option(help="who runs the cells")] = Executor.local,
-    jobs: Annotated[int | None, typer.Option(min=1, help="processes; default: by machine")] = None,
+    jobs: Annotated[
+        int | None, typer.Option(min=1, help="cells at a time; default: by room")
+    ] = None,
+    address: Annotated[
+        str, typer.Option(help="of a Ray cluster, HOST:PORT or auto; default: this machine's own")
+    ] = "",
+    cpus: Annotated[float | None, typer.Option(help="that a cell takes on Ray; default: 1")] = None,
+    gpus: Annotated[
+        float | None, typer.Option(help="likewise, 0.5 for two on one; default: 1 if there are any")
+    ] = None,
     force: Annotated[bool, typer.Option("--force", help="run finished cells again")] = False,
 ) -> None:
     """Run a suite's cells that are not done yet, then print its table."""
     from rich.console import Console
 
+    from bench import ranks
     from bench.reporting import of_plan, text
     from bench.rounds import finished
 
-    console = Console(stderr=True)
-    plan = _plan(suite, profile, methods, tasks, models, seeds, data, sets, store)
-    console.print(plan.opening(force), markup=False, highlight=False, soft_wrap=True)
-    plan = finished(plan, force, jobs, console)
+    if ranks.follows():
+        ranks.follow()
+        return
+    with ranks.leading():
+        jobs = ranks.one_at_a_time(executor is Executor.ray, jobs)
+        cluster = _cluster(executor, address, cpus, gpus, jobs)
+        console = Console(stderr=True)
+        plan = _plan(suite, profile, methods, tasks, models, seeds, data, sets, store)
+        console.print(plan.opening(force), markup=False, highlight=False, soft_wrap=True)
+        plan = finished(plan, force, jobs, console, cluster)
     print(text(of_plan(plan), "md"))
     if any(record.status != "ok" for record in plan.records()):
         raise typer.Exit(1)
@@ -401,6 +418,17 @@ def _warn(store) -> None:
     """A line for each record that could not be read; the others go on."""
     for line in store.damaged.values():
         print(f"bench: passed over: {line}", file=sys.stderr)
+
+
+def _cluster(executor, address, cpus, gpus, jobs) -> Any:
+    from bench import typed
+
+    if executor is not Executor.ray:
+        typed.only_beside("--executor ray", address=address, cpus=cpus, gpus=gpus)
+        return None
+    from bench.cluster import Cluster, Share
+
+    return Cluster(address, Share(1.0 if cpus is None else cpus, gpus), jobs)
 
 
 def _source(data: str) -> Any:

@@ -1,5 +1,6 @@
 """A cell together with where its rows and weights are on this machine."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -9,6 +10,7 @@ from bench.weights import Weights
 from tasks.sources import Source
 
 Role = Literal["row", "trial", "parent"]
+Tell = Callable[[str, dict[str, Any]], None]  # the cell's key, and what happens in it
 
 
 @dataclass(frozen=True)

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from bench.backbone import Backbone
 from bench.checkpoint import Checkpoint, restore_rng, rng_state
 from bench.device import Precision, autocast
+from bench.group import Alone
 from bench.recipe import AdamW
 from bench.text import Batch, Rows, Shape
 from bench.work import Work
@@ -48,6 +49,7 @@ class Loop:
     tell: Callable[..., Any] = lambda **_: None
     checkpoint: Checkpoint | None = None  # where a killed run goes on from
     generators: Mapping[str, torch.Generator] = field(default_factory=dict)  # streams in use
+    group: Alone = field(default_factory=Alone)  # the processes that share each batch
 
 
 Loss = Callable[[Backbone, Batch], Tensor]
@@ -71,7 +73,7 @@ def train(
     if not len(data) or not parameters:
         return Trace()
     descent = _Descent(model, loss, data, loop)
-    torch.manual_seed(loop.seed)
+    torch.manual_seed(loop.group.seed(loop.seed))
     descent.resume()
     while descent.trace.steps < descent.total:
         descent.epoch()
@@ -113,7 +115,8 @@ class _Descent:
         began = glanced = time.perf_counter()
         before, rows = self.trace.seconds, 0
         for numbers in batches:
-            value = self._step(self.data.batch(numbers).to(self.loop.device))
+            mine = self.loop.group.share(numbers)
+            value = self._step(self.data.batch(mine).to(self.loop.device))
             self.trace.saw(self.data.lengths[numbers])
             rows += len(numbers)
             now = time.perf_counter()
@@ -162,14 +165,15 @@ class _Descent:
         with autocast(self.loop.device, self.loop.precision):
             value = self.loss(self.model, batch)
         value.backward()
+        value, shapes = self.loop.group.reduce(value.detach(), batch, self.parameters)
         if self.loop.recipe.clip is not None:
             nn.utils.clip_grad_norm_(self.parameters, self.loop.recipe.clip)
         self.optimizer.step()
         self.schedule.step()
         self.optimizer.zero_grad(set_to_none=self.loop.idle == "still")
         self.trace.steps += 1
-        self.trace.shapes[batch.shape] += 1
-        return value.detach()
+        self.trace.shapes.update(shapes)
+        return value
 
     def _look(self, value: Tensor, rate: float) -> None:
         self.trace.loss = _finite(value, self.trace.steps)

@@ -24,6 +24,12 @@ def alone(option: str, **others: Any) -> None:
         raise ValueError(f"expected {option} or --{name}, got both")
 
 
+def only_beside(option: str, **others: Any) -> None:
+    """Raises ValueError where another option is given that means nothing without one."""
+    for name in (name for name, value in others.items() if value not in (None, "")):
+        raise ValueError(f"expected {option} beside --{name}, got none")
+
+
 def writes(forms: Sequence[str], screen: Sequence[str], to: Path | None, **instead: Any) -> None:
     """Raises ValueError where a form needs a folder, or has no place for what stands instead.
 

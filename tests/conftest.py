@@ -43,10 +43,10 @@ def bench(monkeypatch, capsys, tmp_path):
 
     On one core as far as it knows, so that later tests have one thread too.
     """
-    from bench import cli, execute
+    from bench import cli, room
 
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(execute, "_cores", lambda: 1)
+    monkeypatch.setattr(room, "cores", lambda: 1)
 
     def run(*words: str) -> tuple[int, str, str]:
         monkeypatch.setattr(sys, "argv", ["bench", *words])
