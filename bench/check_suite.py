@@ -1,8 +1,9 @@
 """The contract of a suite: every profile can be planned, and each row has a name of its own."""
 
 import tempfile
+from functools import partial
 
-from bench.check_case import Broken, Contract, Finding
+from bench.check_contract import Broken, Contract, Finding
 from bench.plan import outline
 from bench.store import Store
 from bench.suite import Suite, load, request
@@ -17,9 +18,7 @@ def findings(text: str, source: Source) -> list[Finding]:
     suite, contract = load(text), Contract()
     contract.item("rows-are-distinct")(_distinct)
     for profile in suite.profiles:
-        contract.item(f"plans-{profile}")(
-            lambda case, name=str(profile): _plans(case, name, source)
-        )
+        contract.item(f"plans-{profile}")(partial(_plans, str(profile), source))
     return contract.findings(suite, "")
 
 
@@ -31,7 +30,7 @@ def _distinct(suite: Suite) -> str:
     return f"{suite.title}: {len(suite.methods)} methods on {', '.join(suite.tasks)}"
 
 
-def _plans(suite: Suite, profile: str, source: Source) -> str:
+def _plans(profile: str, source: Source, suite: Suite) -> str:
     with tempfile.TemporaryDirectory() as folder:
         try:
             found = outline(request(suite, profile), source, Store(folder))
