@@ -39,11 +39,10 @@ def _declared(case: Declared) -> str:
             raise Broken(f"expected a default of every option, got none of {option.name!r}")
     if not isinstance(cls.version, int) or cls.version < 1:
         raise Broken(f"expected a version of at least 1, got {cls.version!r}")
-    own = case.entry.__doc__ or ""  # a dataclass without one gets its signature
-    doc = [] if own.startswith(f"{cls.__name__}(") else inspect.cleandoc(own).splitlines()
+    doc = inspect.cleandoc(case.entry.__doc__ or "").splitlines()  # or a dataclass's signature
     if not doc or not doc[0].rstrip().endswith("."):
         raise Broken("expected a docstring whose first line is a sentence, got none")
-    return f"a frozen dataclass with {len(dataclasses.fields(cls))} options, each with a default"
+    return f"a frozen dataclass; options with a default each: {len(dataclasses.fields(cls))}"
 
 
 @declared.item("names-its-source")

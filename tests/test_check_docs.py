@@ -56,7 +56,7 @@ def test_page_does_what_it_says(page, tmp_path):
     assert done.returncode == 0, done.stderr
     for kind, _, text in blocks(page):
         if kind == "text":
-            assert as_shown(text, done.stdout), done.stdout
+            assert as_shown(text, done.stdout), f"{text}\n{done.stdout}"
 
 
 @pytest.mark.parametrize("page", PAGES)
