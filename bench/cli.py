@@ -1,4 +1,4 @@
-"""python -m bench: list, plan, run, report, params, score, check, pretrain, import, export, ...
+"""python -m bench: list, plan, run, report, params, score, pretrain, import, export, reproduce.
 
 Heavy imports stand inside the command that needs them, so that help, list and plan start fast.
 """
@@ -314,7 +314,7 @@ def check(
     as_json: Json = False,
 ) -> None:
     """Try whether a method, a task or a suite keeps its contract, item by item."""
-    from bench import check as contract
+    from bench import check_plugin as contract
     from bench import typed
 
     found = contract.asked(method, task, suite, typed.words(models), _source(data))

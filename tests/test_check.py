@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import nn
 
-from bench import check
+from bench import check_plugin as check
 from bench.check_subject import tiny
 from methods import method
 from methods.base import Method, Unsuited

@@ -7,7 +7,8 @@ from typing import ClassVar
 
 import pytest
 
-from bench import check, check_suite, check_task
+from bench import check_plugin as check
+from bench import check_suite, check_task
 from bench.suite import names
 from tasks import sample, task
 from tasks.glue import RTE

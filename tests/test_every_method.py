@@ -6,7 +6,7 @@ from collections.abc import Collection
 import pytest
 import torch
 
-from bench import check
+from bench import check_plugin as check
 from bench.check_declared import declared
 from bench.check_subject import tiny
 from bench.cost import size
