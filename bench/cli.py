@@ -325,6 +325,25 @@ def export(
 
 
 @app.command()
+def check(
+    method: Annotated[str, typer.Argument(help="a method, e.g. 'lora[rank=4]'")] = "",
+    task: Annotated[str, typer.Option(help="check a task")] = "",
+    suite: Annotated[str, typer.Option(help="check a suite: a name, or a TOML file")] = "",
+    models: Annotated[str, typer.Option(help="tiny (each family), tiny-t5, minilm, ...")] = "tiny",
+    data: Annotated[str, typer.Option(help="of --task and --suite")] = "sample",
+    as_json: Json = False,
+) -> None:
+    """Try whether a method, a task or a suite keeps its contract, item by item."""
+    from bench import check_plugin as contract
+    from bench import typed
+
+    found = contract.asked(method, task, suite, typed.words(models), _source(data))
+    print(_json(contract.rows(found)) if as_json else contract.shown(found))
+    if any(contract.failed(some) for some in found.values()):
+        raise typer.Exit(1)
+
+
+@app.command()
 def reproduce(
     record: Annotated[Path, typer.Argument(help="a record.json, or its folder")],
     data: Data = "auto",

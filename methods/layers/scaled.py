@@ -18,7 +18,8 @@ class Scaled(nn.Module):
         return self.base.weight
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.base(x) * self.scale
+        out = self.base(x)
+        return (out * self.scale).to(out.dtype)  # DeBERTa's attention wants one type throughout
 
     @torch.no_grad()
     def folded(self) -> nn.Linear:
