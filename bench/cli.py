@@ -319,7 +319,7 @@ def speed(
     epochs: int = 1,
     batch: int = 32,
     repeats: Annotated[int, typer.Option(help="rounds in which everybody takes a turn")] = 5,
-    threads: Annotated[int, typer.Option(min=0, help="0: as many as there are cores")] = 0,
+    threads: Annotated[int, typer.Option(min=0, help="0: as many as torch takes")] = 0,
     only: Annotated[str, typer.Option(help="of training, evaluation, adamix, decoding")] = "",
     data: Data = "auto",
     sets: Sets = NONE,

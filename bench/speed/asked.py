@@ -34,12 +34,13 @@ class Asked:
     epochs: int = 1
     batch: int = 32
     repeats: int = 5
-    threads: int = 0  # 0: as many as there are cores
+    threads: int = 0  # 0: as many as torch takes by itself
     sets: Mapping[str, str] = field(default_factory=dict)
     only: tuple[str, ...] = GROUPS
+    new_tokens: int = 64  # of a text, at most
 
     def __post_init__(self) -> None:
-        for name in ("rows", "dev_rows", "prompts", "epochs", "batch", "repeats"):
+        for name in ("rows", "dev_rows", "prompts", "epochs", "batch", "repeats", "new_tokens"):
             if getattr(self, name) < 1:
                 raise ValueError(f"expected {name} of at least 1, got {getattr(self, name)}")
         for name in self.sets:

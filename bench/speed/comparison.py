@@ -1,6 +1,5 @@
 """A whole comparison: its groups one after another, as flat rows."""
 
-import os
 import tempfile
 from collections.abc import Callable
 from dataclasses import asdict
@@ -19,6 +18,7 @@ from bench.speed.ground import Ground
 from bench.speed.mixtures import Mixtures
 from bench.speed.opponent import installed
 from bench.speed.rows import conditions
+from bench.speed.timing import settled
 from bench.speed.training import Training
 
 Rows = list[dict[str, Any]]
@@ -32,10 +32,10 @@ def compared(asked: Asked, tell: Callable[[str], Any] = lambda _: None) -> tuple
     """
     installed()
     before = torch.get_num_threads()
-    torch.set_num_threads(asked.threads or _cores())
+    torch.set_num_threads(asked.threads or before)
     logging.set_verbosity_error()
     try:
-        with tempfile.TemporaryDirectory() as folder:
+        with tempfile.TemporaryDirectory() as folder, settled():
             return _compared(asked, Path(folder), tell)
     finally:
         torch.set_num_threads(before)
@@ -62,13 +62,6 @@ def _compared(asked: Asked, folder: Path, tell: Callable[[str], Any]) -> tuple[R
         about["drawn"] = writing.drawn
     about["load"] = [about["load"], conditions(ground.device)["load"]]
     return rows, about
-
-
-def _cores() -> int:
-    """Cores that this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 def _about(ground: Ground) -> dict[str, Any]:

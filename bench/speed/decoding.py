@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from bench import spec
 from bench.backbone import Backbone
@@ -27,6 +28,7 @@ from tasks.base import Decoding
 
 TASK = "e2e"
 LEARNED = 4000  # rows that a tokenizer made here is learned from
+WIDE = 0.1  # standard deviation of what is drawn at random
 BEAMS = (4, 10)  # the quick profile's, and that of microsoft/LoRA and microsoft/AdaMix
 ABOUT = {
     "generate": "generate, a text at a time",
@@ -39,9 +41,9 @@ class Writing:
     """The model that writes, as we hold it and as transformers does, and its prompts.
 
     A model without files is drawn at random and its tokenizer learned from the rows: it writes
-    nonsense of full length, which takes no less time. Texts may repeat n-grams: `generate` counts
-    those of the prompt in, ours as microsoft/LoRA does not, and the same texts are to be written.
-    All in float32, where both are exact.
+    nonsense of full length, for which no time is won by texts that end. Texts may repeat n-grams:
+    `generate` counts those of the prompt in, ours as microsoft/LoRA does not, and the same texts
+    are to be written. All in float32, where both are exact.
     """
 
     def __init__(self, asked: Asked, folder: Path):
@@ -53,6 +55,7 @@ class Writing:
         if weights.fresh:
             self.tokens = vocabulary(weights, data.train, folder)
             self.model = drawn(weights, 0, kernel)
+            _talks(self.model.net, self.tokens)
         else:
             self.tokens = tokenizer(weights)
             self.model = Backbone.load(weights, 0, kernel)
@@ -97,11 +100,27 @@ class Writing:
         return " ".join(str(self.tokens.decode(kept, skip_special_tokens=True)).split())
 
 
+@torch.no_grad()
+def _talks(net: PreTrainedModel, tokens: PreTrainedTokenizerBase) -> None:
+    """Draws maps so wide that texts depend on their prompts, and none of them ends.
+
+    A model as its family draws it says its last token again, which is the end of the prompt. Nor
+    does it say what the tokenizer has no word for.
+    """
+    source = torch.Generator().manual_seed(0)
+    for parameter in net.parameters():
+        if parameter.dim() > 1:
+            parameter.normal_(std=WIDE, generator=source)
+    words: Any = net.get_input_embeddings().weight  # its output map too: zeros are unlikely
+    words[tokens.eos_token_id] = 0.0
+    words[len(tokens) :] = 0.0
+
+
 def rows(writing: Writing) -> list[dict[str, Any]]:
     """Three flat rows for each number of beams; `same_texts`: how many are ours, word for word."""
-    return [
-        found for beams in BEAMS for found in _rows(writing, Decoding(beams=beams, no_repeat=0))
-    ]
+    new = writing.asked.new_tokens
+    ways = [Decoding(beams=beams, no_repeat=0, new_tokens=new) for beams in BEAMS]
+    return [found for how in ways for found in _rows(writing, how)]
 
 
 def _rows(writing: Writing, how: Decoding) -> list[dict[str, Any]]:

@@ -9,7 +9,7 @@ import numpy as np
 
 from bench import spec
 from bench.backbone import Backbone
-from bench.cellrun import EVERY, STATE, CellRun
+from bench.cellrun import EVERY, STATE, CellRun, derived
 from bench.checkpoint import Checkpoint
 from bench.job import Job
 from bench.record import Cell
@@ -66,6 +66,10 @@ class Ground:
         run.checkpoint = Checkpoint(self.folder / f"{job.cell.key}-{order}" / STATE, EVERY)
         chosen = resolve(job.cell.method, job.cell.model)
         return chosen, ready(job, chosen, run), run
+
+    def seed(self, order: int) -> int:
+        """What a cell of that order seeds its rows and its dropout with."""
+        return derived(self.run.seed, f"train{order or ''}")
 
     @cached_property
     def start(self) -> Backbone:

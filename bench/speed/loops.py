@@ -14,19 +14,20 @@ from bench.text import Batch, Encoded
 
 
 def bare(ground: Ground, rows: Encoded, model: nn.Module, order: int) -> tuple[float, int]:
-    """Seconds and steps of a model of transformers and peft over batches cut as ours are.
+    """Seconds and steps of a model of transformers and peft over our batches, the very same ones.
 
     What the recipe asks for and nothing besides: autocast, backward, clipping, the fused AdamW, its
     schedule. Batches are made where they are used, as in ours; on a GPU they are pinned and sent
     ahead. No look at the loss, no bookkeeping.
     """
-    recipe, source = ground.recipe, np.random.default_rng(order)
+    recipe, seed = ground.recipe, ground.seed(order)
+    source = np.random.default_rng(seed)
     steps = recipe.epochs * -(-len(rows) // recipe.batch)
     free = [p for p in model.parameters() if p.requires_grad]
     optimizer = torch.optim.AdamW(_groups(free, recipe.decay), lr=recipe.lr, fused=True)
     schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: 1 - step / steps)
     model.train()
-    torch.manual_seed(order)
+    torch.manual_seed(seed)
     done = 0
     with timed(ground.device) as span:
         for _ in range(int(recipe.epochs)):

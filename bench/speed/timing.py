@@ -59,6 +59,20 @@ def in_turn(work: Mapping[str, Callable[[int], T]], rounds: int) -> dict[str, li
     return found
 
 
+@contextmanager
+def settled() -> Iterator[None]:
+    """What stands before the block is no garbage and is not looked at while it runs.
+
+    A look at all that the libraries keep takes longer than some of the work, for everybody.
+    """
+    gc.collect()
+    gc.freeze()
+    try:
+        yield
+    finally:
+        gc.unfreeze()
+
+
 @dataclass(frozen=True)
 class Spread:
     """The median of some numbers, and the least and the greatest of them."""
