@@ -336,10 +336,12 @@ def speed(
     settings = dict(typed.pair(text) for text in sets)
     asked = Asked(_source(data), *names, *numbers, settings, tuple(typed.words(only)) or GROUPS)
     from bench.speed.comparison import compared
-    from bench.speed.table import table
+    from bench.speed.table import differing, table
 
     found, about = compared(asked, Console(stderr=True).print)
     print(_json([{**row, **about} for row in found]) if as_json else table(found, about))
+    if differing(found):
+        raise typer.Exit(1)
 
 
 @app.command()

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from bench.speed.asked import Asked
 from bench.speed.rows import Goal, beside, row, spread
-from bench.speed.table import table
+from bench.speed.table import differing, table
 from bench.speed.timing import Spread, in_turn, ratio
 from bench.speed.training import fastest, same_steps
 from tasks.sources import Source
@@ -140,6 +140,13 @@ def test_table_parts_groups_and_says_what_is_no_measurement():
     assert "Ratio, to the single module" in text
     assert "Only 2 rounds" in text and "Only" not in table([of()], ABOUT)
     assert "w is drawn at random" in text and "drawn" not in table([of()], ABOUT)
+
+
+def test_texts_that_differ_are_named():
+    told = [of(texts=3, same_texts=3), of("one", texts=3, same_texts=2), of()]
+    assert differing(told) == told[1:2]
+    text = table(told, ABOUT)
+    assert "Other texts than ours: the one, training." in text and "2/3" in text
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,6 @@
 import importlib.util
 import json
+from functools import partial
 from types import SimpleNamespace
 
 import numpy as np
@@ -186,15 +187,14 @@ def test_each_contestant_computes_in_the_precision_it_says(ground, monkeypatch):
 
 
 def test_clock_counts_the_steps_and_not_the_start(ground, monkeypatch):
-    times = iter(range(100))
-    monkeypatch.setattr("bench.speed.timing.time.perf_counter", lambda: float(next(times)))
-    clock = trainers.Clock(torch.device("cpu"))
+    clock, now = trainers.Clock(torch.device("cpu")), 5.0
+    monkeypatch.setattr("bench.speed.timing.time.perf_counter", lambda: now)
     state = SimpleNamespace(global_step=0, max_steps=2)
     clock.on_train_begin(None, state, None)
-    for _ in range(2):
+    for now in (7.0, 12.0):
         state.global_step += 1
         clock.on_step_end(None, state, None)
-    assert (clock.span.seconds, clock.steps) == (1.0, 2)
+    assert (clock.span.seconds, clock.steps) == (7.0, 2)
 
 
 def test_training_rows_have_a_score_and_the_same_steps_for_all(ground):
@@ -221,23 +221,24 @@ def test_score_is_the_share_of_right_answers(ground):
 
 
 def test_evaluation_answers_every_row_in_its_order(ground):
-    here = ground(lr="0.02")
+    here, close = ground("stsb", lr="0.02"), partial(np.testing.assert_allclose, rtol=1e-4)
     training = Training(here)
     for name in ("padded", "best", OURS):
         training.train(name, here.train, 0)
     evaluation = Evaluation(training)
     evaluation.order = np.random.default_rng(0).permutation(len(here.dev))
     expected = {name: training.answers(name) for name in ("padded", "best", OURS)}
-    assert evaluation._padded(0)[1] == expected["padded"]
+    assert len(set(expected["best"])) > 10
+    close(evaluation._padded(0)[1], expected["padded"])
     for kernel in ("eager", "sdpa"):
         evaluation.way = (kernel, "none")
         best = evaluation._best(evaluation.way)
         assert not any("lora" in name for name, _ in best.named_parameters())
-        assert evaluation._sorted(best, 0)[1] == expected["best"]
-    assert evaluation._ours(0)[1] == expected[OURS]
+        close(evaluation._sorted(best, 0)[1], expected["best"])
+    close(evaluation._ours(0)[1], expected[OURS])
     rows = evaluation.rows()
     assert [row["name"] for row in rows] == ["predict", "predict-best", OURS]
-    assert rows[0]["score"] == here.score(expected["padded"])
+    assert rows[0]["score"] == pytest.approx(here.score(expected["padded"]))
 
 
 def test_memory_is_read_on_the_longest_rows(ground):

@@ -56,11 +56,17 @@ def notes(rows: Sequence[Row], about: Row) -> list[str]:
         said.append(f"{asked['writer']} is drawn at random: it writes nonsense of full length.")
     if repeats < 5:
         said.append(f"Only {repeats} rounds: no measurement to quote.")
+    said += [f"Other texts than ours: {row['about']}, {row['group']}." for row in differing(rows)]
     missed = [row for row in rows if row["met"] is False]
     said += [
         f"Missed: {row['about']}: {row['ratio']:.3f}, expected {row['goal']}." for row in missed
     ]
     return said
+
+
+def differing(rows: Sequence[Row]) -> list[Row]:
+    """Those whose texts are not the ones that ours are to equal."""
+    return [row for row in rows if row.get("same_texts", 0) < row.get("texts", 0)]
 
 
 def _group(name: str, rows: Sequence[Row]) -> str:
