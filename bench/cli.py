@@ -344,6 +344,46 @@ def check(
 
 
 @app.command()
+def speed(
+    task: Annotated[str, typer.Option(help="of classification, e.g. sst2, mrpc")] = "sst2",
+    model: Annotated[
+        str, typer.Option(help="an encoder: a name, a hub id or a directory")
+    ] = "minilm",
+    method: Annotated[str, typer.Option(help="lora, full, bitfit, head or top")] = "lora",
+    mixture: Annotated[str, typer.Option(help="beside the module it mixes")] = "adamix-adapter",
+    writer: Annotated[str, typer.Option(help="the model that decodes")] = "gpt2-mini",
+    rows: Annotated[int, typer.Option(help="training rows")] = 512,
+    dev_rows: Annotated[int, typer.Option(help="rows that are scored")] = 400,
+    prompts: Annotated[int, typer.Option(help="texts that are written")] = 32,
+    epochs: int = 1,
+    batch: int = 32,
+    repeats: Annotated[int, typer.Option(help="rounds in which everybody takes a turn")] = 5,
+    threads: Annotated[int, typer.Option(min=0, help="0: as many as torch takes")] = 0,
+    only: Annotated[str, typer.Option(help="of training, evaluation, adamix, decoding")] = "",
+    data: Data = "auto",
+    sets: Sets = NONE,
+    as_json: Json = False,
+) -> None:
+    """Time training, evaluation and decoding beside Trainer, peft and generate, in turn."""
+    from rich.console import Console
+
+    from bench import typed
+    from bench.speed.asked import GROUPS, Asked
+
+    names = (model, writer, task, method, mixture)
+    numbers = (rows, dev_rows, prompts, epochs, batch, repeats, threads)
+    settings = dict(typed.pair(text) for text in sets)
+    asked = Asked(_source(data), *names, *numbers, settings, tuple(typed.words(only)) or GROUPS)
+    from bench.speed.comparison import compared
+    from bench.speed.table import differing, table
+
+    found, about = compared(asked, Console(stderr=True).print)
+    print(_json([{**row, **about} for row in found]) if as_json else table(found, about))
+    if differing(found):
+        raise typer.Exit(1)
+
+
+@app.command()
 def reproduce(
     record: Annotated[Path, typer.Argument(help="a record.json, or its folder")],
     data: Data = "auto",

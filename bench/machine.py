@@ -47,7 +47,7 @@ def software(wanted: Wanted) -> Iterator[Check]:
 
 def hardware() -> Iterator[Check]:
     """torch and its devices, threads, memory."""
-    from bench.execute import BYTES_A_CELL, _available, _cores
+    from bench.room import BYTES_A_CELL, available, cores
 
     try:
         import torch
@@ -60,13 +60,13 @@ def hardware() -> Iterator[Check]:
     kind = device.precision("auto", on)
     half = "bf16" if kind == "bf16" else "no native bf16: precision=auto is fp32"
     yield Check("torch", "ok", f"{torch.__version__}, {on.type} ({device.name(on)}), {half}")
-    cores, threads = _cores(), os.environ.get("OMP_NUM_THREADS", "")
-    told = f"{cores} cores, {torch.get_num_threads()} threads"
-    if threads.isdecimal() and int(threads) > cores:
+    has, threads = cores(), os.environ.get("OMP_NUM_THREADS", "")
+    told = f"{has} cores, {torch.get_num_threads()} threads"
+    if threads.isdecimal() and int(threads) > has:
         yield warning("threads", told, f"OMP_NUM_THREADS={threads} is more than the cores")
     else:
         yield Check("threads", "ok", told)
-    free = _available()
+    free = available()
     told = f"{free / 2**30:.1f} GiB free"
     if free < LITTLE:
         yield problem("memory", told, "end other programs: a small model needs 1 GiB")

@@ -13,9 +13,9 @@ def processes(jobs: int) -> int:
     with resting():
         import torch
 
-    if torch.cuda.is_available():
+    if torch.cuda.isavailable():
         return 1
-    return max(1, min(jobs, cores(), _available() // BYTES_A_CELL))
+    return max(1, min(jobs, cores(), available() // BYTES_A_CELL))
 
 
 def share(workers: int) -> int:
@@ -37,7 +37,7 @@ def cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def _available() -> int:
+def available() -> int:
     """Bytes of memory that can be had, what only caches files included."""
     meminfo = Path("/proc/meminfo")
     for line in meminfo.read_text().splitlines() if meminfo.exists() else ():

@@ -67,10 +67,7 @@ def _run(job: Job, folder: Path, tell: Tell) -> Record:
 
 
 def _measured(job: Job, method: Method, counted: Account, run: CellRun, folder: Path) -> Record:
-    model = _build(job, run)
-    torch.manual_seed(derived(run.seed, "prepare"))
-    trained = method.prepare(model, run)
-    free(model.to(run.device), trained)
+    model = ready(job, method, run)
     method.fit(model, run)
     _save(model, folder / WEIGHTS)
     method.finalize(model)
@@ -84,6 +81,15 @@ def _measured(job: Job, method: Method, counted: Account, run: CellRun, folder: 
     cost = run.cost(counted) | {"checkpoint_bytes": (folder / WEIGHTS).stat().st_size}
     where = run.where() | model.facts | plugins(job.cell)
     return Record(job.cell, "ok", "", run.task.primary, metrics, cost, where)
+
+
+def ready(job: Job, method: Method, run: CellRun) -> Backbone:
+    """The model as training starts: the method's modules in it, all but what trains frozen."""
+    model = _build(job, run)
+    torch.manual_seed(derived(run.seed, "prepare"))
+    trained = method.prepare(model, run)
+    free(model.to(run.device), trained)
+    return model
 
 
 def _reason(error: Exception, job: Job) -> str:
@@ -111,11 +117,11 @@ def _build(job: Job, run: CellRun) -> Backbone:
     model.facts["head_init"] = model.head.digest()
     model.smoothing = run.recipe.smoothing
     if run.recipe.dropout is not None:
-        _drop(model, run.recipe.dropout)
+        drop(model, run.recipe.dropout)
     return model
 
 
-def _drop(model: nn.Module, rate: float) -> None:
+def drop(model: nn.Module, rate: float) -> None:
     """Sets every dropout rate; attention may keep its own as a plain number."""
     for module in model.modules():
         if isinstance(module, nn.Dropout):

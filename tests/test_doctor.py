@@ -89,7 +89,7 @@ def test_extra_that_lacks_is_a_problem_only_where_it_is_needed(monkeypatch):
     ("free", "state"), [(2**29, "problem"), (2 * 2**30, "warning"), (2**36, "ok")]
 )
 def test_memory_is_held_against_what_a_cell_takes(monkeypatch, free, state):
-    monkeypatch.setattr("bench.execute._available", lambda: free)
+    monkeypatch.setattr("bench.room.available", lambda: free)
     assert named(machine.hardware(), "memory")[0].state == state
 
 
