@@ -182,7 +182,7 @@ def test_full_disk_is_one_line_and_the_same_command_goes_on(tiny_folder, tmp_pat
 
 @pytest.mark.slow
 def test_limit_on_the_size_of_files_is_one_line(tiny_folder, tmp_path):
-    limit = 4096
+    limit = 1024
     done = bench(
         tiny_folder,
         tmp_path / "store",

@@ -227,6 +227,7 @@ DAMAGED = [
     Record(CELL, "ok", metrics={"accuracy": 0.5}).to_json().replace("0.5", "NaN"),
     Record(CELL, "ok", metrics={"accuracy": 0.5}).to_json().replace("0.5", '"high"'),
     Record(CELL, "ok").to_json().replace('"where": {}', '"where": []'),
+    Record(CELL, "ok").to_json().replace('"where": {}', '"where": {"loss": Infinity}'),
     Record(CELL, "ok").to_json().replace('"ok"', '"fine"'),
     Record(CELL, "ok").to_json().replace('"parents": []', '"parents": [7]'),
     Record(CELL, "ok", "\\ud800").to_json().replace("\\\\ud800", "\\ud800"),
