@@ -13,7 +13,7 @@ def processes(jobs: int) -> int:
     with resting():
         import torch
 
-    if torch.cuda.isavailable():
+    if torch.cuda.is_available():
         return 1
     return max(1, min(jobs, cores(), available() // BYTES_A_CELL))
 

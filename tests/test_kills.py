@@ -20,14 +20,14 @@ import os, sys
 from pathlib import Path
 import torch
 torch.set_num_threads(1)
-from bench import cellrun, execute
+from bench import cellrun, execute, room
 from bench.store import Store
 from dataclasses import replace
 from tests.jobs import job
 
 cellrun.EVERY = 0.0
 folder = Path(sys.argv[1])
-execute._cores = lambda: 1
+room.cores = lambda: 1
 settings = {"batch": 8, "epochs": 3}
 wanted = [job(folder, m, t, **settings) for m in ("lora", "adamix-lora")
           for t in ("rte", "stsb")]

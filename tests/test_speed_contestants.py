@@ -191,7 +191,7 @@ def test_clock_counts_the_steps_and_not_the_start(ground, monkeypatch):
     monkeypatch.setattr("bench.speed.timing.time.perf_counter", lambda: now)
     state = SimpleNamespace(global_step=0, max_steps=2)
     clock.on_train_begin(None, state, None)
-    for now in (7.0, 12.0):
+    for _now in (7.0, 12.0):
         state.global_step += 1
         clock.on_step_end(None, state, None)
     assert (clock.span.seconds, clock.steps) == (7.0, 2)
