@@ -187,11 +187,12 @@ def test_each_contestant_computes_in_the_precision_it_says(ground, monkeypatch):
 
 
 def test_clock_counts_the_steps_and_not_the_start(ground, monkeypatch):
-    clock, now = trainers.Clock(torch.device("cpu")), 5.0
-    monkeypatch.setattr("bench.speed.timing.time.perf_counter", lambda: now)
+    clock, times = trainers.Clock(torch.device("cpu")), [5.0]
+    monkeypatch.setattr("bench.speed.timing.time.perf_counter", lambda: times[-1])
     state = SimpleNamespace(global_step=0, max_steps=2)
     clock.on_train_begin(None, state, None)
-    for _now in (7.0, 12.0):
+    for now in (7.0, 12.0):
+        times.append(now)
         state.global_step += 1
         clock.on_step_end(None, state, None)
     assert (clock.span.seconds, clock.steps) == (7.0, 2)
@@ -242,8 +243,9 @@ def test_evaluation_answers_every_row_in_its_order(ground):
 
 
 def test_memory_is_read_on_the_longest_rows(ground):
-    here = ground(rows=40)
+    here = ground(rows=40, length="128")
     lengths = np.sort(here.train.lengths)[::-1]
+    assert lengths[0] > lengths[-1]
     assert here.longest.lengths.tolist() == lengths[:16].tolist()
     some = part(here.train, np.array([3, 1]))
     assert some.ids == [here.train.ids[3], here.train.ids[1]]
@@ -268,14 +270,17 @@ def test_mixture_pays_in_training_and_serves_as_one(tiny_folder):
     assert one["ratio"] == served["ratio"] == 1
     assert mixed["flops_ratio"] > 1.5 and merged["flops_ratio"] == 1
     assert mixed["ratio"] == mixed["rounds"][0] / one["rounds"][0]
+    assert merged["ratio"] == merged["rounds"][0] / served["rounds"][0]
     assert mixed["goal"] == "at most 1.85" and merged["goal"] == "at most 1.02"
     assert about["versions"]["peft"] and about["threads"] == 1 and about["train_rows"] == 16
 
 
-def test_what_is_no_mixture_is_refused(tiny_folder):
-    asked = Asked(SAMPLE, model=str(tiny_folder), task="rte", mixture="lora", only=("adamix",))
+def test_what_is_no_mixture_is_refused_and_leaves_the_threads_alone(tiny_folder):
+    how = {"mixture": "lora", "threads": 2, "only": ("adamix",)}
+    asked = Asked(SAMPLE, model=str(tiny_folder), task="rte", **how)
     with pytest.raises(ValueError, match="expected a mixture such as adamix-adapter, got 'lora'"):
         compared(asked)
+    assert torch.get_num_threads() == 1
 
 
 def test_generate_and_ours_write_the_same_texts(tmp_path):
