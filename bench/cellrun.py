@@ -16,11 +16,12 @@ import torch
 from safetensors.torch import load_file
 
 from bench import device as devices
-from bench import ranks, spec
+from bench import spec
 from bench.backbone import Backbone
 from bench.checkpoint import Checkpoint
 from bench.cost import STEP_FLOPS, Account, Peak
 from bench.energy import Energy
+from bench.executors import ranks
 from bench.features import Featured, featured
 from bench.job import Job
 from bench.making import vocabulary

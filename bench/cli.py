@@ -103,7 +103,7 @@ def run(
     """Run a suite's cells that are not done yet, then print its table."""
     from rich.console import Console
 
-    from bench import ranks
+    from bench.executors import ranks
     from bench.reporting import of_plan, text
     from bench.rounds import finished
 
@@ -334,8 +334,8 @@ def check(
     as_json: Json = False,
 ) -> None:
     """Try whether a method, a task or a suite keeps its contract, item by item."""
-    from bench import check_plugin as contract
     from bench import typed
+    from bench.contract import plugin as contract
 
     found = contract.asked(method, task, suite, typed.words(models), _source(data))
     print(_json(contract.rows(found)) if as_json else contract.shown(found))
@@ -408,7 +408,7 @@ def doctor(
     as_json: Json = False,
 ) -> None:
     """Find what is missing before a long run does: software, data, models, store."""
-    from bench.doctor import checks, shown
+    from bench.doctor.visit import checks, shown
 
     found = checks(store, data, os.environ, suite, profile)
     print(_json([check._asdict() for check in found]) if as_json else shown(found))
@@ -485,7 +485,7 @@ def _cluster(executor, address, cpus, gpus, jobs) -> Any:
     if executor is not Executor.ray:
         typed.only_beside("--executor ray", address=address, cpus=cpus, gpus=gpus)
         return None
-    from bench.cluster import Cluster, Share
+    from bench.executors.cluster import Cluster, Share
 
     return Cluster(address, Share(1.0 if cpus is None else cpus, gpus), jobs)
 

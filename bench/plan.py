@@ -8,8 +8,8 @@ from itertools import product
 from typing import Any
 
 from bench import spec
-from bench.agenda import failed
 from bench.cells import Cells, Ground, options
+from bench.executors.agenda import failed
 from bench.job import Job
 from bench.made import CORPUS, SENTENCES, model_of, pretraining
 from bench.named import among

@@ -111,7 +111,7 @@ def _same(model: Path, to: Path) -> bool:
 
 def finished(job: Job, store: Store, console: "Console") -> Record:
     """The record of the cell, which is run if it has no result yet; the console says so."""
-    from bench.execute import execute
+    from bench.executors.local import execute
     from bench.progress import show
 
     record, path = store.get(job.cell), store.folder(job.cell)

@@ -4,14 +4,14 @@ from contextlib import closing, nullcontext
 from typing import TYPE_CHECKING
 
 from bench.desk import Plan
-from bench.execute import execute
+from bench.executors.local import execute
+from bench.executors.room import processes
 from bench.progress import show
-from bench.room import processes
 
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from bench.cluster import Cluster
+    from bench.executors.cluster import Cluster
 
 
 def finished(

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from bench.backbone import Backbone
 from bench.checkpoint import Checkpoint, restore_rng, rng_state
 from bench.device import Precision, autocast
-from bench.group import Alone
+from bench.executors.group import Alone
 from bench.recipe import AdamW
 from bench.text import Batch, Rows, Shape
 from bench.work import Work

@@ -43,7 +43,8 @@ def bench(monkeypatch, capsys, tmp_path):
 
     On one core as far as it knows, so that later tests have one thread too.
     """
-    from bench import cli, room
+    from bench import cli
+    from bench.executors import room
 
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(room, "cores", lambda: 1)

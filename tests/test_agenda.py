@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bench.agenda import Agenda
+from bench.executors.agenda import Agenda
 from tests.jobs import job
 from tests.test_execute import heir
 

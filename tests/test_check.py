@@ -9,8 +9,8 @@ import pytest
 import torch
 from torch import nn
 
-from bench import check_plugin as check
-from bench.check_subject import tiny
+from bench.contract import plugin as check
+from bench.contract.subject import tiny
 from methods import method
 from methods.base import Method, Unsuited
 

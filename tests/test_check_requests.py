@@ -7,8 +7,9 @@ from typing import ClassVar
 
 import pytest
 
-from bench import check_plugin as check
-from bench import check_suite, check_task
+from bench.contract import plugin as check
+from bench.contract import suite as check_suite
+from bench.contract import task as check_task
 from bench.suite import names
 from tasks import sample, task
 from tasks.glue import RTE

@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 
 from bench import claim
-from bench.agenda import Agenda, put
 from bench.claim import CLAIM, Claims
-from bench.execute import execute
+from bench.executors.agenda import Agenda, put
+from bench.executors.local import execute
 from bench.job import Job
 from bench.record import Cell, Record
 from bench.store import Store

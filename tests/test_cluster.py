@@ -12,11 +12,11 @@ from pathlib import Path
 import psutil
 import pytest
 
-from bench import cluster as clusters
 from bench import spec
-from bench.cluster import Cluster, Share
-from bench.errand import Errand
-from bench.execute import execute
+from bench.executors import cluster as clusters
+from bench.executors.cluster import Cluster, Share
+from bench.executors.errand import Errand
+from bench.executors.local import execute
 from bench.store import Store
 from methods import resolve
 from tests.jobs import job
@@ -49,7 +49,7 @@ class Slow(Method):
 @pytest.fixture(autouse=True)
 def core(monkeypatch):
     """One core as far as this process can see: cells run on one thread here as they do there."""
-    monkeypatch.setattr("bench.room.cores", lambda: 1)
+    monkeypatch.setattr("bench.executors.room.cores", lambda: 1)
 
 
 @pytest.fixture(scope="module")

@@ -5,8 +5,8 @@ import time
 
 import pytest
 
-from bench import machine, supplies
-from bench.check import Check, Wanted
+from bench.doctor import machine, supplies
+from bench.doctor.check import Check, Wanted
 from bench.record import Cell, Record
 from bench.store import Store
 from bench.suite import load, request
@@ -89,7 +89,7 @@ def test_extra_that_lacks_is_a_problem_only_where_it_is_needed(monkeypatch):
     ("free", "state"), [(2**29, "problem"), (2 * 2**30, "warning"), (2**36, "ok")]
 )
 def test_memory_is_held_against_what_a_cell_takes(monkeypatch, free, state):
-    monkeypatch.setattr("bench.room.available", lambda: free)
+    monkeypatch.setattr("bench.executors.room.available", lambda: free)
     assert named(machine.hardware(), "memory")[0].state == state
 
 
@@ -183,7 +183,7 @@ def test_plug_ins_are_told_and_broken_ones_are_warnings(tmp_path):
     good += "from methods.bitfit import BitFit\n@method('thin', source='a test')\n"
     good += "@dataclass(frozen=True)\nclass Thin(BitFit):\n    pass\n"
     distribution(tmp_path / "site", "thin", good)
-    command = "from bench import supplies as s, doctor; print(doctor.shown(list(s.plugins())))"
+    command = "from bench.doctor import supplies as s, visit; print(visit.shown(list(s.plugins())))"
     done = subprocess.run(
         [sys.executable, "-c", command],
         capture_output=True,

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from bench.errand import Errand, Reply, located, packed, run, unpack
+from bench.executors.errand import Errand, Reply, located, packed, run, unpack
 from bench.made import placed
 from bench.store import Store
 from bench.weights import find

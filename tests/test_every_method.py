@@ -6,9 +6,9 @@ from collections.abc import Collection
 import pytest
 import torch
 
-from bench import check_plugin as check
-from bench.check_declared import declared
-from bench.check_subject import tiny
+from bench.contract import plugin as check
+from bench.contract.declared import declared
+from bench.contract.subject import tiny
 from bench.cost import size
 from bench.families import FAMILIES, Unserved
 from methods import alias, method, resolve

@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 import torch
 
-from bench.agenda import Agenda
-from bench.execute import execute
+from bench.executors.agenda import Agenda
+from bench.executors.local import execute
+from bench.executors.room import processes
 from bench.job import Job
-from bench.room import processes
 from bench.store import Store
 from tasks.sources import Source
 from tests.jobs import job
@@ -142,10 +142,10 @@ def test_cell_takes_an_even_share_of_the_cores(
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="a GPU takes one cell at a time")
 def test_no_more_processes_run_than_there_are_cells_cores_and_memory_for(monkeypatch, cores):
-    monkeypatch.setattr("bench.room.BYTES_A_CELL", 1)
+    monkeypatch.setattr("bench.executors.room.BYTES_A_CELL", 1)
     cores(8)
     assert [processes(jobs) for jobs in (1, 3, 8, 99)] == [1, 3, 8, 8]
-    monkeypatch.setattr("bench.room.BYTES_A_CELL", 2**60)
+    monkeypatch.setattr("bench.executors.room.BYTES_A_CELL", 2**60)
     assert processes(99) == 1
 
 

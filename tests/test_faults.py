@@ -16,7 +16,7 @@ import pytest
 import torch
 
 from bench import run as runs
-from bench.execute import execute
+from bench.executors.local import execute
 from bench.record import Cell, Record
 from bench.store import NoRoom, Store, no_room
 from methods.bitfit import BitFit

@@ -23,8 +23,9 @@ LATER = (
         "cli",
         "progress",
     ),
-    *("execute", "loading", "where", "typed", "papertable", "__main__"),
-    *("check", "supplies", "machine", "doctor"),
+    *("loading", "where", "typed", "papertable", "__main__"),
+    *(f"executors.{name}" for name in ("local", "agenda", "room", "ranks", "group")),
+    *(f"doctor.{name}" for name in ("visit", "check", "supplies", "machine")),
 )
 LOW = {f"bench.{name}" for name in BOTTOM}
 SIDE = (

@@ -20,7 +20,8 @@ import os, sys
 from pathlib import Path
 import torch
 torch.set_num_threads(1)
-from bench import cellrun, execute, room
+from bench import cellrun
+from bench.executors import local as execute, room
 from bench.store import Store
 from dataclasses import replace
 from tests.jobs import job

@@ -15,7 +15,7 @@ import torch
 from safetensors.torch import load_file
 
 from bench import train as training
-from bench.group import Alone, Ranks
+from bench.executors.group import Alone, Ranks
 from bench.run import _drop
 from bench.store import Store
 from bench.train import Diverged, Loop, train

@@ -2,8 +2,7 @@
 
 import torch
 
-from bench.check_run import EchoRun, ToyRun, prepared
-from bench.check_tiny import (
+from bench.contract.tiny import (
     EXTRA,
     SIZES,
     SMALL,
@@ -15,6 +14,7 @@ from bench.check_tiny import (
     save,
     writer,
 )
+from bench.contract.toys import EchoRun, ToyRun, prepared
 from bench.text import Batch
 
 __all__ = [

@@ -8,8 +8,8 @@ from time import process_time
 
 import pytest
 
-from bench.agenda import put
 from bench.desk import Plan
+from bench.executors.agenda import put
 from bench.record import Record
 from bench.reporting import of_plan, text
 from bench.store import Store

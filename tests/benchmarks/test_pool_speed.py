@@ -8,7 +8,7 @@ import time
 
 import pytest
 
-from bench.room import cores
+from bench.executors.room import cores
 
 WORDS = "run --suite glue --tasks rte,mrpc --set rows=256 --set epochs=2 --set dev_rows=100"
 RUNS = 3

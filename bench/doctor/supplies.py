@@ -7,8 +7,8 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from bench import spec
-from bench.check import Check, Wanted, problem, warning
-from bench.machine import Reached, disk
+from bench.doctor.check import Check, Wanted, problem, warning
+from bench.doctor.machine import Reached, disk
 from tasks import task
 from tasks.base import Task
 from tasks.sources import Source, resolve

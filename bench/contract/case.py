@@ -9,8 +9,8 @@ import torch
 from torch import Tensor, nn
 
 from bench.backbone import Backbone
-from bench.check_run import ToyRun, prepared, tensors
-from bench.check_subject import SHORT, Subject
+from bench.contract.subject import SHORT, Subject
+from bench.contract.toys import ToyRun, prepared, tensors
 from bench.families import Unserved
 from bench.text import Batch
 from methods.base import Method, Unsuited

@@ -8,7 +8,7 @@ from functools import cached_property
 from typing import Any
 
 from bench import spec
-from bench.check_contract import Aside, Broken, Contract, Finding
+from bench.contract.item import Aside, Broken, Contract, Finding
 from tasks import task as tasks
 from tasks.base import Data, Row, Task
 from tasks.sources import Source

@@ -9,8 +9,8 @@ from concurrent.futures.process import BrokenProcessPool
 from queue import Empty
 from typing import Any
 
-from bench import room
-from bench.agenda import DIED, Agenda, failed, orphaned, put
+from bench.executors import room
+from bench.executors.agenda import DIED, Agenda, failed, orphaned, put
 from bench.job import Job, Tell
 from bench.record import Record
 from bench.store import Store
@@ -98,7 +98,7 @@ def _end_with_parent() -> None:
 
 
 def _in_worker(job: Job, store: Store) -> Record:
-    from bench.execute import work
+    from bench.executors.local import work
 
     return work(job, store, lambda key, event: _queue.put((key, event)))
 

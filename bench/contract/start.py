@@ -9,9 +9,9 @@ import torch
 from torch import nn
 
 from bench.backbone import Backbone
-from bench.check_case import Case
-from bench.check_contract import Broken, Contract
-from bench.check_run import prepared
+from bench.contract.case import Case
+from bench.contract.item import Broken, Contract
+from bench.contract.toys import prepared
 from bench.cost import Planless, account, free, size, sizes
 from bench.flops import count
 from bench.text import Shape

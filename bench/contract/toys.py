@@ -11,8 +11,8 @@ from torch import Tensor, nn
 
 from bench.backbone import Backbone
 from bench.cellrun import derived
-from bench.check_tiny import Echo, Toy
 from bench.checkpoint import Checkpoint
+from bench.contract.tiny import Echo, Toy
 from bench.cost import free
 from bench.device import Precision
 from bench.recipe import AdamW

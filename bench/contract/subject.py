@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from bench.backbone import Backbone
-from bench.check_run import EchoRun, ToyRun
-from bench.check_tiny import Echo, Toy, backbone, weights, writer
+from bench.contract.tiny import Echo, Toy, backbone, weights, writer
+from bench.contract.toys import EchoRun, ToyRun
 from bench.families import FAMILIES, family
 from bench.registry import unknown
 from bench.text import Rows

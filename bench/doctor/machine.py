@@ -9,7 +9,7 @@ import threading
 from collections.abc import Iterator, Mapping
 from importlib.metadata import PackageNotFoundError, metadata, requires, version
 
-from bench.check import Check, Wanted, problem, warning
+from bench.doctor.check import Check, Wanted, problem, warning
 
 SECONDS = 2.0  # that the hub or Java have to answer
 LITTLE = 2**30  # bytes of memory: below, even a small model does not fit
@@ -47,7 +47,7 @@ def software(wanted: Wanted) -> Iterator[Check]:
 
 def hardware() -> Iterator[Check]:
     """torch and its devices, threads, memory."""
-    from bench.room import BYTES_A_CELL, available, cores
+    from bench.executors.room import BYTES_A_CELL, available, cores
 
     try:
         import torch

@@ -13,7 +13,7 @@ from functools import cache
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from bench.group import Alone, Done, Ranks
+from bench.executors.group import Alone, Done, Ranks
 
 
 def many() -> bool:
@@ -39,7 +39,7 @@ def follows() -> bool:
 
 def follow() -> None:
     """Trains beside rank 0 until that has nothing left to do."""
-    from bench import room
+    from bench.executors import room
     from bench.run import attempt
 
     room.limit_threads(room.share(here()))

@@ -13,9 +13,9 @@ from dataclasses import dataclass
 from importlib.util import find_spec
 from typing import Any
 
-from bench import room
-from bench.errand import Errand, Parents, Reply, run
-from bench.flights import Flights
+from bench.executors import room
+from bench.executors.errand import Errand, Parents, Reply, run
+from bench.executors.flights import Flights
 from bench.job import Job, Tell
 from bench.record import Record
 from bench.store import Store

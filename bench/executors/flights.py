@@ -8,8 +8,8 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any
 
-from bench.agenda import DIED, Agenda, failed, orphaned, put
-from bench.errand import Reply, packed, unpack
+from bench.executors.agenda import DIED, Agenda, failed, orphaned, put
+from bench.executors.errand import Reply, packed, unpack
 from bench.job import Job, Tell
 from bench.record import Record
 from bench.store import Store

@@ -4,14 +4,16 @@ from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-from bench import check_suite, check_task, spec
-from bench.check_case import Case
-from bench.check_contract import Finding
-from bench.check_declared import Declared, declared
-from bench.check_serving import serving
-from bench.check_start import start
-from bench.check_subject import Subject, subjects
-from bench.check_training import training
+from bench import spec
+from bench.contract import suite as check_suite
+from bench.contract import task as check_task
+from bench.contract.case import Case
+from bench.contract.declared import Declared, declared
+from bench.contract.item import Finding
+from bench.contract.serving import serving
+from bench.contract.start import start
+from bench.contract.subject import Subject, subjects
+from bench.contract.training import training
 from methods import alias, method, resolve
 from tasks.sources import Source
 

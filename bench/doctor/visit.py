@@ -3,8 +3,8 @@
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from bench import machine, supplies
-from bench.check import Check, Wanted, problem
+from bench.doctor import machine, supplies
+from bench.doctor.check import Check, Wanted, problem
 from tasks.sources import Source
 
 

@@ -8,9 +8,9 @@ import numpy as np
 import torch
 from safetensors.torch import load_file, save_file
 
-from bench.check_case import Case
-from bench.check_contract import Aside, Broken, Contract
-from bench.check_tiny import save
+from bench.contract.case import Case
+from bench.contract.item import Aside, Broken, Contract
+from bench.contract.tiny import save
 from bench.cost import free, size
 from bench.plan import jobs
 from bench.reproduce import again

@@ -2,8 +2,8 @@
 
 from collections.abc import Iterator
 
-from bench import ranks, room
-from bench.agenda import Agenda, orphaned, put
+from bench.executors import ranks, room
+from bench.executors.agenda import Agenda, orphaned, put
 from bench.job import Job, Tell
 from bench.loading import load
 from bench.record import Record
@@ -14,10 +14,11 @@ def execute(jobs: list[Job], store: Store, workers: int, tell: Tell) -> Iterator
     """Runs the jobs, parents first, and yields each record once it is in the store.
 
     A cell whose parent has no result is recorded as failed without being run. `workers`:
-    processes; one is this one, for more see bench.pool; for a cell over several, bench.ranks.
+    processes; one is this one. For more see bench.executors.pool; for a cell over several
+    bench.executors.ranks.
     """
     if workers > 1 and len(jobs) > 1:
-        from bench.pool import pooled
+        from bench.executors.pool import pooled
 
         yield from pooled(jobs, store, workers, tell)
         return

@@ -11,8 +11,9 @@ from tempfile import TemporaryDirectory
 import numpy as np
 
 import bench
-from bench import room, spec
-from bench.agenda import failed, put
+from bench import spec
+from bench.executors import room
+from bench.executors.agenda import failed, put
 from bench.job import Job, Tell
 from bench.made import placed
 from bench.record import Record
@@ -94,7 +95,7 @@ def located(job: Job, store: Store) -> Job:
 
 
 def _run(job: Job, store: Store, tell: Tell) -> Record:
-    from bench.execute import work
+    from bench.executors.local import work
 
     try:
         here = located(job, store)

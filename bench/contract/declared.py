@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from bench import spec
-from bench.check_contract import Aside, Broken, Contract
+from bench.contract.item import Aside, Broken, Contract
 from methods import resolve
 from methods.base import Method
 

@@ -6,12 +6,12 @@ from pathlib import Path
 
 import torch
 
-from bench.check_case import Case, Fitted
-from bench.check_contract import Aside, Broken, Contract
-from bench.check_run import Killed
-from bench.check_start import random_states
-from bench.check_subject import SHORT
 from bench.checkpoint import Checkpoint
+from bench.contract.case import Case, Fitted
+from bench.contract.item import Aside, Broken, Contract
+from bench.contract.start import random_states
+from bench.contract.subject import SHORT
+from bench.contract.toys import Killed
 from bench.device import autocast
 
 training = Contract()

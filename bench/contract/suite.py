@@ -3,7 +3,7 @@
 import tempfile
 from functools import partial
 
-from bench.check_contract import Broken, Contract, Finding
+from bench.contract.item import Broken, Contract, Finding
 from bench.plan import outline
 from bench.store import Store
 from bench.suite import Suite, load, request

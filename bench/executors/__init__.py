@@ -1,0 +1,1 @@
+"""Who runs the cells: this process, a pool, a cluster; and several processes to a cell."""
