@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from bench import cli
+from bench.commands.options import Kind
 from bench.record import Record
 from bench.store import Store
 from methods import alias, method
@@ -163,7 +163,7 @@ def test_no_words_at_all_give_the_help(bench):
         assert re.search(rf"^  {command} +\S", out, re.MULTILINE)
 
 
-@pytest.mark.parametrize("kind", list(cli.Kind))
+@pytest.mark.parametrize("kind", list(Kind))
 def test_list_names_everything_in_both_forms(bench, kind):
     code, out, err = bench("list", kind, "--json")
     assert (code, err) == (0, "")
