@@ -52,5 +52,5 @@ def _before_and_after(chosen: Method, device: str) -> tuple[Tensor, Tensor]:
         model, tokens = Backbone("small", net, 2).train(), torch.ones(2, 8, dtype=torch.long)
         rows = Batch(tokens, tokens, None, tokens[:, 0], tokens[:, 0])
         before = model(rows)
-        chosen.prepare(model, None)
+        chosen.prepare(model, None)  # type: ignore[arg-type]
         return before, model(rows)
