@@ -40,7 +40,7 @@ SMALL: dict[str, dict[str, Any]] = {
         "norm_rel_ebd": "layer_norm",
         "pooler_hidden_size": WIDTH,
     },
-    "gpt2": {"n_embd": WIDTH, "n_layer": 2, "n_head": 4, "bos_token_id": 0},
+    "gpt2": {"n_embd": WIDTH, "n_layer": 2, "n_head": 4, "bos_token_id": 0, "eos_token_id": 1},
     "t5": {"d_model": WIDTH, "d_kv": 64, "d_ff": 2 * WIDTH, "num_layers": 2, "num_heads": 4},
 }
 ASKED = {"trainable_tokens": "trainable_tokens[token_indices=5+6+7]"}  # has no default

@@ -7,7 +7,6 @@ from safetensors.torch import load_file
 
 from bench import spec
 from bench.backbone import Backbone
-from bench.cellrun import derived
 from bench.cost import Planless
 from bench.job import Job
 from bench.reader import Reader
@@ -30,7 +29,6 @@ def restored(job: Job, folder: Path) -> tuple[Method, Backbone]:
     task, tokens = spec.build(tasks, job.cell.task), tokenizer(job.weights)
     reader = Reader(tokens, recipe(job.cell.recipe).length, config(job.weights), job.weights.name)
     model = Backbone.load(job.weights, task.outputs, words=reader.words(task))
-    torch.manual_seed(derived(job.cell.seed, "prepare"))  # what is drawn and never trains
     method.prepare(model, Planless())  # type: ignore[arg-type]
     saved, own = load_file(folder / WEIGHTS), dict(model.named_parameters())
     for name, tensor in saved.items():

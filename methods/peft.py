@@ -6,15 +6,15 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from functools import cache
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from bench import spec
 from methods import method, peft_options
 from methods.base import Method, Unsuited
+from methods.peft_trial import tried
 
 if TYPE_CHECKING:
-    from torch import Tensor, nn
+    from torch import nn
 
     from bench.backbone import Backbone, Site
 
@@ -83,12 +83,12 @@ class Peft(Method):
     @property
     def starts_identical(self) -> bool:  # type: ignore[override]
         """Found by trying, on a small BERT: it depends on the tuner's options."""
-        return _tried(self).identical
+        return tried(self).identical
 
     @property
     def counts_on(self) -> str:  # type: ignore[override]
         """Found by trying too: some tuners look into tensors, and on the meta device is nothing."""
-        return _tried(self).counts_on
+        return tried(self).counts_on
 
     def prepare(self, model, run):
         tuner = peft_options.read(self.type)
@@ -141,7 +141,7 @@ def _inject(tuner: Any, model: Backbone, places: dict[str, list[str]]) -> None:
 
     from methods.layers.plain import Plain
 
-    config = peft_options.configuration(tuner, **places)
+    config = peft_options.configuration(tuner, **places, progressbar=False)
     kind = PEFT_TYPE_TO_TUNER_MAPPING[PeftType(tuner.name.upper())]
     kind(model.net, {ADAPTER: config}, ADAPTER)
     for site in model.maps(p for p in model.net.parameters() if p.requires_grad):
@@ -233,48 +233,3 @@ def _told(name: str) -> Iterator[None]:
         if type(error).__module__.startswith(("bench", "methods")):
             raise
         raise Unsuited(f"peft's {name!r}: {' '.join(str(error).split())}") from error
-
-
-class Tried(NamedTuple):
-    """What a tuner does on a small model."""
-
-    identical: bool  # whether the model puts out the same with it as without, to the last bit
-    counts_on: str
-
-
-@cache
-def _tried(chosen: Peft) -> Tried:
-    """Puts the tuner in a small BERT, with weights and without."""
-    import torch
-
-    with torch.random.fork_rng([]), torch.no_grad():
-        torch.manual_seed(0)
-        try:
-            identical = torch.equal(*_before_and_after(chosen, "cpu"))
-        except Unsuited:  # that small; the model of the cell may do
-            return Tried(False, "cpu")
-        try:
-            _before_and_after(chosen, "meta")
-        except (Unsuited, RuntimeError):
-            return Tried(identical, "cpu")
-        return Tried(identical, "meta")
-
-
-def _before_and_after(chosen: Peft, device: str) -> tuple[Tensor, Tensor]:
-    """What a small BERT in training puts out without the tuner and with it; no dropout."""
-    import torch
-    from transformers import AutoConfig, AutoModel
-
-    from bench.backbone import Backbone
-    from bench.text import Batch
-
-    size = {"hidden_size": 256, "intermediate_size": 512, "num_hidden_layers": 1}
-    rates = {"hidden_dropout_prob": 0.0, "attention_probs_dropout_prob": 0.0}
-    settings = AutoConfig.for_model("bert", vocab_size=64, num_attention_heads=4, **size, **rates)
-    with torch.device(device):
-        net = AutoModel.from_config(settings, attn_implementation="eager")
-        model, tokens = Backbone("small", net, 2).train(), torch.ones(2, 8, dtype=torch.long)
-        rows = Batch(tokens, tokens, None, tokens[:, 0], tokens[:, 0])
-        before = model(rows)
-        chosen.prepare(model, None)
-        return before, model(rows)

@@ -7,11 +7,9 @@ from pathlib import Path
 import peft
 import pytest
 import torch
-from safetensors.torch import load_file
 
 from bench import cli, spec
 from bench.cost import account, size
-from bench.record import WEIGHTS
 from bench.restore import restored
 from bench.run import attempt
 from bench.weights import find
@@ -264,21 +262,48 @@ def test_without_peft_methods_are_listed_and_using_it_is_one_line():
     assert "needs the library peft" in asked.stderr and asked.stderr.count("\n") == 1
 
 
+RANDOM = ["shira[r=2]", "pissa[r=2]", "vera[r=4]", "unilora", "vblora[vector_length=4]", "tinylora"]
+
+
+@pytest.mark.parametrize("text", RANDOM)
 @pytest.mark.filterwarnings("ignore:Sparse invariant checks")
-def test_what_is_drawn_and_never_trains_is_restored(tiny, tmp_path):
+def test_what_trained_is_enough_to_restore_a_tuner_whatever_is_drawn_meanwhile(text):
+    chosen = resolve(f"peft[type={text}]", "")
+    model, again = backbone(), backbone()
+    shaken(prepared(chosen, model))
+    torch.manual_seed(99)
+    chosen.prepare(again, None)
+    trained = {name: p for name, p in model.named_parameters() if p.requires_grad}
+    own = dict(again.named_parameters())
+    with torch.no_grad():
+        for name, p in trained.items():
+            own[name].copy_(p)
+    assert any(not name.startswith("head.") for name in trained)
+    torch.testing.assert_close(again.eval()(batch()), model.eval()(batch()))
+
+
+@pytest.mark.filterwarnings("ignore:Sparse invariant checks")
+def test_cell_of_a_tuner_is_trained_recorded_and_restored(tiny, tmp_path):
     asked = job(tiny, "peft[type=shira[r=2]]", seed=3)
     record = attempt(asked, tmp_path)
     assert record.status == "ok", record.reason
-    saved = load_file(tmp_path / WEIGHTS)
-    _, model = restored(asked, tmp_path)
-    assert {name for name in saved if not name.startswith("head.")}
-    chosen, again = restored(asked, tmp_path)
-    layer = model.layers[0].attention.self.query
-    same = again.layers[0].attention.self.query
-    assert torch.equal(layer.shira_indices["default"], same.shira_indices["default"])
-    before = model(batch(outputs=2))
-    chosen.finalize(again)
-    torch.testing.assert_close(again(batch()), before, rtol=1e-4, atol=1e-5)
+    assert f"release={peft.__version__}" in record.cell.method
+    assert record.cost["trained_params"] == record.cost["served_params"] == 4 * 2 * (16 + 16)
+    chosen, model = restored(asked, tmp_path)
+    before = model(batch())
+    assert before.std() > 0
+    chosen.finalize(model)
+    torch.testing.assert_close(model(batch()), before, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("text", ["dora[r=2]", "vera[r=4]", "ln_tuning", "ia3"])
+def test_nothing_of_peft_is_left_in_a_merged_model(text):
+    chosen, model = resolve(f"peft[type={text}]", ""), backbone()
+    prepared(chosen, model)
+    assert any(type(module).__module__.startswith("peft.") for module in model.modules())
+    chosen.finalize(model)
+    kinds = [type(module) for module in model.modules()]
+    assert kinds == [type(module) for module in backbone().modules()]
 
 
 def test_source_is_the_paper_that_peft_names():
