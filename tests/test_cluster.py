@@ -190,6 +190,25 @@ def remover(nodes, node, marks):
 
 
 @pytest.mark.slow
+def test_cells_under_way_are_cancelled_where_the_rest_is_not_wanted(
+    ray_cluster, tiny_folder, tmp_path
+):
+    marks, store = tmp_path / "marks", Store(tmp_path / "store")
+    marks.mkdir()
+    jobs = [job(tiny_folder, "head"), deadly(tiny_folder, f"slow[marks={marks},seconds=90]")]
+    records = ray_cluster.execute(jobs, store, silent)
+    assert next(records).cell == jobs[0].cell
+    while not [*marks.iterdir()]:
+        time.sleep(0.1)
+    began = time.monotonic()
+    records.close()
+    while hidden(store):
+        assert time.monotonic() - began < 30, hidden(store)
+        time.sleep(0.2)
+    assert [record.cell for record in store.records()] == [jobs[0].cell]
+
+
+@pytest.mark.slow
 def test_cell_that_no_node_has_room_for_is_told(nodes, tiny_folder, tmp_path):
     asked = Cluster(nodes.address, Share(cpus=3))
     with pytest.raises(ValueError, match=r"machine with 3 CPUs and 0 GPUs.*got 1 and 0, 1 and 0"):
