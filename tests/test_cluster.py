@@ -41,7 +41,8 @@ class Slow(Method):
 
     def fit(self, model, run):
         (Path(self.marks) / str(time.time_ns())).touch()
-        time.sleep(self.seconds)
+        for _ in range(int(10 * self.seconds)):
+            time.sleep(0.1)
         super().fit(model, run)
 '''
 
@@ -187,6 +188,25 @@ def remover(nodes, node, marks):
 
     threading.Thread(target=watch, daemon=True).start()
     return silent
+
+
+@pytest.mark.slow
+def test_cells_under_way_are_cancelled_where_the_rest_is_not_wanted(
+    ray_cluster, tiny_folder, tmp_path
+):
+    marks, store = tmp_path / "marks", Store(tmp_path / "store")
+    marks.mkdir()
+    jobs = [job(tiny_folder, "head"), deadly(tiny_folder, f"slow[marks={marks},seconds=90]")]
+    records = ray_cluster.execute(jobs, store, silent)
+    assert next(records).cell == jobs[0].cell
+    while not [*marks.iterdir()]:
+        time.sleep(0.1)
+    began = time.monotonic()
+    records.close()
+    while hidden(store):
+        assert time.monotonic() - began < 30, hidden(store)
+        time.sleep(0.2)
+    assert [record.cell for record in store.records()] == [jobs[0].cell]
 
 
 @pytest.mark.slow

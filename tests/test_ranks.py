@@ -112,7 +112,7 @@ def process(rank, port, folder):
             group.scored(lambda: [][rank])
         except IndexError as error:
             found["wrong"] = str(error)
-    found["kept"] = streams(group)
+    found["kept"], found["seed"] = streams(group), group.seed(5)
     torch.save(found, folder / f"{rank}.pt")
     group.lead(None)
     os._exit(0)
@@ -221,6 +221,7 @@ def test_scores_and_errors_of_the_first_process_are_those_of_all(ranks):
 
 
 def test_first_process_keeps_the_state_and_each_draws_dropout_on_its_own(ranks):
+    assert Alone().seed(5) == ranks[0]["seed"] == 5 != ranks[1]["seed"]
     assert [rank["kept"] for rank in ranks] == [(True, False, True), (False, True, False)]
 
 
