@@ -25,6 +25,7 @@ from methods.layers.lowrank import LowRank
 from methods.layers.mixture import Mixture
 from methods.layers.prefix import Reparameterised
 from methods.layers.scaled import Scaled, ScaledInput
+from methods.layers.soft import Soft
 
 PLAIN = ("bert", "roberta", "gpt2", "t5")  # DeBERTa's attention has products of its own
 
@@ -85,7 +86,9 @@ class _Tally:
         moved = any(_trains(self.base.get_submodule(path)) for path in family.embeddings)
         read, prefix = Length(read=1), self._prefix()
         if prompt is not None:
-            read, moved = Length(len(prompt.rows), read=1), True  # type: ignore[arg-type]
+            if not isinstance(prompt, Soft):
+                raise Unserved(f"no closed form for a prompt of type {type(prompt).__name__}")
+            read, moved = Length(len(prompt.rows), read=1), True
         if family.writes == "seq2seq":
             other = read, self._stack(0, read, moved)
             moved = self._stack(1, Length(written=1), moved, prefix, other)

@@ -4,6 +4,7 @@ Safe for many runners and for a kill at any moment: a cell is run by who has its
 folder is written under a private name and renamed into place whole. Nothing goes by a clock.
 """
 
+import copy
 import errno
 import os
 import shutil
@@ -112,6 +113,13 @@ class Store:
                 self._drop(self.part(cell))
             finally:
                 shutil.rmtree(draft, ignore_errors=True)
+
+    def resolved(self) -> "Store":
+        """The same store, what was read of it included, for a process in another directory."""
+        found = copy.copy(self)
+        found.root = self.root.resolve()
+        found._held, found._claims = set(), Claims(found.root)
+        return found
 
     def __getstate__(self) -> dict[str, Any]:
         """For another process, which holds no claim of this one."""

@@ -121,7 +121,7 @@ def test_counts_at_a_few_shapes_give_the_coefficients_of_the_closed_form(
     chosen, model, loss, kind = prepared(text, configs[family], outputs, gaps)
     assert closed(model, loss, kind) == trained(model, loss, kind)
     finished(chosen, model)
-    assert closed_form.serve(model) == served(model, kind)
+    assert closed_form.serve(model) == served(model, model, kind)
 
 
 @pytest.mark.parametrize(

@@ -82,7 +82,9 @@ def apart(monkeypatch):
     """Workers that do not see the store: it stands somewhere else for them."""
 
     def errand(job, store, *rest):
-        return Errand(replace(job, part=job.part and Path("/nowhere")), store / "away", *rest)
+        return Errand(
+            replace(job, part=job.part and Path("/nowhere")), Store(store.root / "away"), *rest
+        )
 
     monkeypatch.setattr(clusters, "Errand", errand)
 

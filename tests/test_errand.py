@@ -33,7 +33,7 @@ def store(tmp_path):
 
 def test_worker_that_sees_the_store_writes_there(tiny_folder, store):
     asked, told = job(tiny_folder, "head"), []
-    reply = run(Errand(asked, store.root, ".token-a", 1), {}, lambda *event: told.append(event))
+    reply = run(Errand(asked, store, ".token-a", 1), {}, lambda *event: told.append(event))
     assert reply == Reply(store.get(asked.cell)) and reply.record.status == "ok"
     assert {key for key, _ in told} == {asked.cell.key}
 
@@ -43,9 +43,9 @@ def test_worker_that_does_not_see_the_store_asks_for_parents_and_sends_the_folde
 ):
     parent = job(tiny_folder, "bitfit")
     asked = heir(job(tiny_folder, "head"), parent)
-    errand = Errand(asked, store.root, ".token-b", 1)
+    errand = Errand(asked, store, ".token-b", 1)
     assert run(errand, {}, silent) == Reply()
-    run(Errand(parent, store.root, ".token-a", 1), {}, silent)
+    run(Errand(parent, store, ".token-a", 1), {}, silent)
     files = packed(store.folder(parent.cell))
     reply = run(errand, {parent.cell.key: lambda: files}, silent)
     assert reply.record.status == "ok" and store.get(asked.cell) is None
@@ -66,7 +66,7 @@ def test_folder_arrives_as_it_was(tmp_path):
 
 
 def test_another_version_of_the_package_is_refused(tiny_folder, store):
-    errand = Errand(job(tiny_folder, "head"), store.root, ".token-a", 1, version="0.0.1")
+    errand = Errand(job(tiny_folder, "head"), store, ".token-a", 1, version="0.0.1")
     with pytest.raises(ValueError, match=r"expected peftbench 0\.0\.1 on every machine, got"):
         run(errand, {}, silent)
 
@@ -102,7 +102,7 @@ def test_model_that_is_missing_or_another_fails_the_cell(tiny_folder, store, tmp
         (str(find("minilm").location), f"got {Path(find('minilm').location).name}@"),
     ]:
         wrong = replace(asked, weights=replace(asked.weights, location=location))
-        record = run(Errand(wrong, store.root, ".token-a", 1), {}, silent).record
+        record = run(Errand(wrong, store, ".token-a", 1), {}, silent).record
         assert record.status == "failed" and store.get(asked.cell) == record
         assert f"expected the model {asked.cell.model}, {got}" in record.reason
 

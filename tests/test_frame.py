@@ -91,8 +91,6 @@ def foreign(**cost):
 @pytest.mark.parametrize(
     ("value", "told"),
     [
-        (float("nan"), ""),
-        (float("inf"), "inf"),
         (1e300, "1e+300"),
         (2**70, str(2**70)),
         ("many", "many"),

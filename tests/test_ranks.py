@@ -16,7 +16,7 @@ from safetensors.torch import load_file
 
 from bench import train as training
 from bench.executors.group import Alone, Ranks
-from bench.run import _drop
+from bench.run import drop
 from bench.store import Store
 from bench.train import Diverged, Loop, train
 from methods import resolve
@@ -51,7 +51,7 @@ class SharedEcho(Shared, EchoRun):
 def trained(run, model, text, group):
     """Losses, what trained, and the accounts of a training run without dropout."""
     run.group, method = group, resolve(text, "")
-    _drop(model, 0.0)
+    drop(model, 0.0)
     prepared(method, model, run)
     method.fit(model, run)
     found = {n: p.detach() for n, p in model.named_parameters() if p.requires_grad}
@@ -83,7 +83,7 @@ def gradients(group):
         ("texts", writer("gpt2"), EchoRun("gpt2").data),
     ]:
         run, method = ToyRun(), resolve("adamix-lora", "")
-        _drop(model, 0.0)
+        drop(model, 0.0)
         parameters = [*prepared(method, model, run), *model.head.parameters()]
         for rows in (5, 1):
             model.zero_grad()

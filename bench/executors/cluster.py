@@ -91,7 +91,7 @@ class Cluster:
             return self.most or 2 * max(1, _places(cpus, gpus))  # as many wait at the machines
 
         def send(job: Job, token: str, parents: Mapping[str, Any]) -> Any:
-            return task.remote(Errand(job, store.root.resolve(), token, threads), board, parents)
+            return task.remote(Errand(job, store.resolved(), token, threads), board, parents)
 
         try:
             yield from Flights(jobs, store, send, room_for).records(board, tell)

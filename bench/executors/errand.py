@@ -31,7 +31,7 @@ class Errand:
     """What a worker is given."""
 
     job: Job
-    store: Path  # where the sender has it
+    store: Store  # as the sender has it: it knows which records it has read
     token: str  # the name of a file in it that no other folder has
     threads: int
     version: str = bench.__version__
@@ -54,8 +54,8 @@ def run(errand: Errand, parents: Parents, tell: Tell) -> Reply:
         expected = f"expected peftbench {errand.version} on every machine"
         raise ValueError(f"{expected}, got {bench.__version__} on {_host()}")
     room.limit_threads(errand.threads)
-    if (errand.store / errand.token).is_file() and os.access(errand.store, os.W_OK):
-        return Reply(_run(errand.job, Store(errand.store), tell))
+    if (errand.store.root / errand.token).is_file() and os.access(errand.store.root, os.W_OK):
+        return Reply(_run(errand.job, errand.store, tell))
     if not parents.keys() >= {*errand.job.cell.parents}:
         return Reply()
     with TemporaryDirectory(prefix="peftbench-") as place:

@@ -36,7 +36,8 @@ class Flights:
     """
 
     def __init__(self, jobs: list[Job], store: Store, send: Send, room_for: Callable[[], int]):
-        self.agenda, self.store, self.send, self.room_for = Agenda(jobs), store, send, room_for
+        self.agenda, self.store = Agenda(jobs, store.busy), store
+        self.send, self.room_for = send, room_for
         self.flying: dict[Any, _Flight] = {}
         self.sends_parents = False
         self.parcels: dict[str, Any] = {}  # references to folders of parents, by key

@@ -40,7 +40,8 @@ class Classifier(nn.Module):
         """Logits (batch, outputs) in float32, and the loss where there are labels."""
         kinds = {} if token_type_ids is None else {"token_type_ids": token_type_ids}
         out = self.net(input_ids=input_ids, attention_mask=attention_mask, **kinds)
-        logits = self.head(out.last_hidden_state, out.get("pooler_output"), attention_mask).float()
+        pooled = self.head.pooled(out.last_hidden_state, out.get("pooler_output"), attention_mask)
+        logits = self.head(pooled).float()
         if labels is None:
             return {"logits": logits}
         if self.outputs == 1:
