@@ -15,6 +15,7 @@ from bench.backbone import Backbone
 from bench.checkpoint import Checkpoint, restore_rng, rng_state
 from bench.device import Precision, autocast
 from bench.executors.group import Alone
+from bench.lowered import lowered
 from bench.recipe import AdamW
 from bench.text import Batch, Rows, Shape
 from bench.work import Work
@@ -76,7 +77,8 @@ def train(
     torch.manual_seed(loop.group.seed(loop.seed))
     descent.resume()
     while descent.trace.steps < descent.total:
-        descent.epoch()
+        with lowered(model, loop.precision):
+            descent.epoch()
         if score:
             with torch.random.fork_rng([loop.device] if loop.device.type == "cuda" else []):
                 descent.trace.scores.append(score())
