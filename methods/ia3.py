@@ -17,6 +17,8 @@ class IA3(Folding):
     the keys of its positions with the map of the text's keys, they are scaled alike.
     """
 
+    version = 2  # scaled outputs keep their precision
+
     targets: tuple[str, ...] = ("k", "v", "down")  # section 3.3: l_k, l_v and l_ff
 
     def layer(self, site):
