@@ -28,6 +28,7 @@ TUNERS = [  # one of each way to be put in: beside a map, sharing vectors, aroun
     "peft[type=p_tuning[num_virtual_tokens=3]]",
     "adamix[inner=peft[type=dora[r=2]]]",
 ]
+RARER = [pytest.param(t, marks=pytest.mark.slow) for t in TUNERS if t != TUNERS[2]]
 
 
 @pytest.fixture(scope="module")
@@ -48,7 +49,7 @@ def gradients(model, names) -> dict[str, torch.Tensor]:
     return {name: p.grad for name, p in model.named_parameters() if id(p) in names}
 
 
-@pytest.mark.parametrize("text", TUNERS)
+@pytest.mark.parametrize("text", [TUNERS[2], *RARER])
 def test_tuner_keeps_the_contract_of_a_method(text):
     assert contract.failed(contract.on_model(text, subject("bert"))) == []
 

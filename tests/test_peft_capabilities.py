@@ -54,12 +54,15 @@ def test_listing_tries_and_tells(monkeypatch, capsys):
     assert second["about"].startswith("runs on none: peft's 'cpt' is not served")
 
 
+COUNTS = "counts (16384, 16384) without weights, (14336, 14336) with them"
+
+
 @pytest.mark.parametrize(
     ("broken", "told"),
     [
         ("still", "1 of 8 tensors do not move"),
         ("merging", "merging changes what the model puts out"),
-        ("count", "counts (16384, 16384) without weights, (14336, 14336) with them"),
+        pytest.param("count", COUNTS, marks=pytest.mark.slow),
     ],
 )
 def test_trying_sees_a_tuner_that_breaks_the_contract(broken, told, monkeypatch):
