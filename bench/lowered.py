@@ -12,18 +12,18 @@ OURS = ("bench.", "methods.", "torch.nn.", "transformers.")  # what reads a map 
 
 
 @contextmanager
-def lowered(model: nn.Module, precision: Precision, every: bool = False) -> Iterator[None]:
+def lowered(model: nn.Module, precision: Precision) -> Iterator[None]:
     """In the block no forward pass casts anew what does not change; the results are the same bits.
 
-    `every`: maps that train too, for a block in which nothing moves. Left alone are weights that
-    something else than a linear map holds (embeddings that are tied), and maps inside other
-    people's layers, which may read the weight itself.
+    Left alone are weights that something else than a linear map holds (embeddings that are tied),
+    and maps inside other people's layers, which may read the weight itself, as mixtures do that of
+    their experts.
     """
     kept: list[tuple[nn.Parameter, Tensor]] = []
     try:
         if precision == "bf16":
             for parameter in _mapped(model):
-                if parameter.dtype == torch.float32 and (every or not parameter.requires_grad):
+                if parameter.dtype == torch.float32 and not parameter.requires_grad:
                     kept.append((parameter, parameter.data))
                     parameter.data = parameter.data.bfloat16()
         yield

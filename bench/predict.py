@@ -36,7 +36,7 @@ def predict(
     Raises Diverged where an output is not finite: its largest entry would be a class like any.
     """
     found: list[float] = [0.0] * len(data)
-    with evaluating(model), lowered(model, precision, every=True):
+    with evaluating(model), lowered(model, precision):
         for batch in data.in_order(ROWS):
             with autocast(device, precision):
                 logits = model(batch.to(device))
@@ -64,7 +64,7 @@ def write(
     Leaves the model in the mode it was in, and the random state untouched.
     """
     found, ends = [""] * len(data), end_tokens(tokens, decoding)
-    with evaluating(model), lowered(model, precision, every=True):
+    with evaluating(model), lowered(model, precision):
         for ids, mask, rows in data.prompts(PROMPTS):
             with autocast(device, precision):
                 stepper = _stepper(model, len(rows))
@@ -78,7 +78,7 @@ def write(
 def mean_loss(model: Backbone, data: Rows, device: torch.device, precision: Precision) -> float:
     """Mean cross-entropy in nats per target token, or per row: over all rows together."""
     total, count = 0.0, 0
-    with evaluating(model), lowered(model, precision, every=True):
+    with evaluating(model), lowered(model, precision):
         for batch in data.in_order(ROWS):
             with autocast(device, precision):
                 value = model.loss(batch.to(device))

@@ -39,9 +39,11 @@ def test_training_ends_with_the_same_bits(family, text, monkeypatch):
     assert all(torch.equal(found[name], expected[name]) for name in expected)
 
 
-def test_answers_are_the_same(monkeypatch):
+@pytest.mark.parametrize("text", ["lora", "full", "adamix-adapter", "adamix-lora"])
+def test_answers_are_the_same(text, monkeypatch):
     model, rows = backbone(), Toy(30)
-    prepared(resolve("lora", ""), model, ToyRun())
+    for parameter in prepared(resolve(text, ""), model, ToyRun()):
+        torch.nn.init.normal_(parameter, std=0.3)
     found = predicting.mean_loss(model, rows, CPU, "bf16")
     monkeypatch.setattr(predicting, "lowered", lambda *_, **__: contextlib.nullcontext())
     assert predicting.mean_loss(model, rows, CPU, "bf16") == found
@@ -64,9 +66,7 @@ def test_only_frozen_maps_are_lowered_and_all_come_back():
     assert low == maps & frozen and low
     after = {name: (p.data, p.data_ptr()) for name, p in model.named_parameters()}
     assert all(after[name][1] == before[name][1] for name in before)
-    with lowered(model, "bf16", every=True):
-        assert {n for n, p in model.named_parameters() if p.dtype == torch.bfloat16} > low
-    with lowered(model, "fp32", every=True):
+    with lowered(model, "fp32"):
         assert all(p.dtype == torch.float32 for p in model.parameters())
 
 
