@@ -108,13 +108,14 @@ class CellRun:
         if not model.still or seen <= len(data):
             yield data
             return
-        with tempfile.TemporaryDirectory() as elsewhere:
-            folder = self.checkpoint.path.parent if self.checkpoint else Path(elsewhere)
+        part = self.checkpoint.path.parent if self.checkpoint else None
+        if part:
+            part.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(
+            dir=part
+        ) as own:  # for several processes may share the cell
             model.train()
-            rows = featured(model, data, self.device, self.precision, folder)
-            yield rows or data
-            if rows:
-                rows.close()
+            yield featured(model, data, self.device, self.precision, Path(own)) or data
 
     def evaluate(self, model: Backbone, split: str) -> dict[str, float | None]:
         """The task's metrics on "selection", or on "test": every reported split.

@@ -28,22 +28,14 @@ class Featured(Rows):
     like length make them, so that they are to rounding those of any other batch.
     """
 
-    def __init__(self, data: Rows, file: Path, ends: np.ndarray, features: Tensor):
+    def __init__(self, data: Rows, ends: np.ndarray, features: Tensor):
         """`ends`: (rows,), where a row's features end; `features`: (all of them, width)."""
-        self.data, self.file, self.ends, self.features = data, file, ends, features
+        self.data, self.ends, self.features = data, ends, features
         self.lengths, self.labels = data.lengths, data.labels
         self.seconds, self.shapes = 0.0, Counter[Shape]()
 
     def batch(self, rows: np.ndarray) -> Batch:
-        begins = np.concatenate([[0], self.ends])[rows]
-        spans = [np.arange(a, b) for a, b in zip(begins, self.ends[rows], strict=True)]
-        chosen = self.features[torch.from_numpy(np.concatenate(spans))]
-        return replace(self.data.batch(rows), features=chosen)
-
-    def close(self) -> None:
-        """Drops the file; the rows cannot be used any more."""
-        del self.features
-        self.file.unlink(missing_ok=True)
+        return replace(self.data.batch(rows), features=self.features[_places(self.ends, rows)])
 
 
 @torch.no_grad()
@@ -52,6 +44,7 @@ def featured(
 ) -> Featured | None:
     """The rows with their features, in a file in `folder`; None where they are more than allowed.
 
+    The file may go once they are there: it lives as long as they do.
     Allowed are as many bytes as the environment variable PEFTBENCH_FEATURES says, and half of what
     the disk has left. The model is in eval mode as far as it is `still`.
     """
@@ -71,13 +64,18 @@ def featured(
             except OSError:  # somebody else took the room
                 file.unlink(missing_ok=True)
                 return None
-        begins = np.concatenate([[0], ends])[batch.rows.numpy()]
-        at = [np.arange(a, b) for a, b in zip(begins, ends[batch.rows.numpy()], strict=True)]
-        kept[torch.from_numpy(np.concatenate(at))] = found
+        kept[_places(ends, batch.rows.numpy())] = found
     assert kept is not None, "there are rows"
-    rows = Featured(data, file, ends, kept)
+    rows = Featured(data, ends, kept)
     rows.seconds, rows.shapes = time.perf_counter() - began, shapes
     return rows
+
+
+def _places(ends: np.ndarray, rows: np.ndarray) -> Tensor:
+    """Where the features of those rows stand, row by row."""
+    begins = np.concatenate([[0], ends])[rows]
+    spans = [np.arange(a, b) for a, b in zip(begins, ends[rows], strict=True)]
+    return torch.from_numpy(np.concatenate(spans))
 
 
 def _ends(data: Rows) -> np.ndarray:
@@ -97,7 +95,6 @@ def _allowed(folder: Path) -> int:
     asked = os.environ.get(VARIABLE, "")
     if asked and not asked.isdecimal():
         raise ValueError(f"expected {VARIABLE} to be a whole number of bytes, got {asked!r}")
-    folder.mkdir(parents=True, exist_ok=True)
     return min(int(asked) if asked else BUDGET, shutil.disk_usage(folder).free // 2)
 
 

@@ -16,8 +16,7 @@ def lowered(model: nn.Module, precision: Precision) -> Iterator[None]:
     """In the block no forward pass casts anew what does not change; the results are the same bits.
 
     Left alone are weights that something else than a linear map holds (embeddings that are tied),
-    and maps inside other people's layers, which may read the weight itself, as mixtures do that of
-    their experts.
+    and maps inside other people's layers, which may read the weight itself.
     """
     kept: list[tuple[nn.Parameter, Tensor]] = []
     try:
