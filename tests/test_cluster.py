@@ -24,7 +24,7 @@ from tests.test_execute import KILLER, bits, deadly, distribution, heir, silent
 
 pytest.importorskip("ray")
 
-ROOT = Path(clusters.__file__).parents[1]
+ROOT = Path(__file__).parents[1]
 SLOW = '''
 import time
 from dataclasses import dataclass

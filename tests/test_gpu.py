@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from bench.run import attempt
+from bench.run import attempt, drop
 from bench.train import Loop, train
 from methods import method, resolve
 from tests.jobs import job
@@ -47,9 +47,7 @@ def test_every_method_puts_out_what_it_does_on_a_cpu(text):
 def test_two_passes_in_one_batch(inner):
     model = backbone().to(CUDA)
     prepared(resolve(f"adamix[inner={inner},experts=1]", ""), model, ToyRun())
-    for module in model.modules():
-        if isinstance(module, torch.nn.Dropout):
-            module.p = 0.0
+    drop(model, 0.0)
     first, second = model.train().to(CUDA)(batch().to(CUDA), 2).chunk(2)
     torch.testing.assert_close(first, second, rtol=1e-4, atol=1e-5)
 

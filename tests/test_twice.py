@@ -5,6 +5,7 @@ import torch
 from torch import Tensor, nn
 
 from bench.backbone import Backbone
+from bench.run import drop
 from bench.text import Batch
 from bench.weights import find
 from methods import resolve
@@ -55,9 +56,7 @@ def mixed(model: Backbone, inner: str, routing: str = "batch") -> Backbone:
 
 
 def without_dropout(model: Backbone) -> Backbone:
-    for module in model.modules():
-        if isinstance(module, nn.Dropout):
-            module.p = 0.0
+    drop(model, 0.0)
     return model.train()
 
 
