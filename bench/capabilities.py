@@ -82,6 +82,7 @@ def rows(names: list[str] | None = None) -> list[dict[str, Any]]:
     The columns of a family hold the number of parameters that train, or a reason; `identical`,
     `merges` and `adamix` yes, no, or on which families not.
     """
+    peft_options.installed()
     with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings():
         warnings.simplefilter("ignore")
         models = {family: _weights(Path(folder) / family, family) for family in SMALL}

@@ -251,9 +251,11 @@ def test_without_peft_methods_are_listed_and_using_it_is_one_line():
 
     listed = run("list", "methods")
     assert listed.returncode == 0 and "peft" in listed.stdout
-    asked = run("plan", "--suite", "glue", "--data", "sample", "--methods", "peft[type=vera]")
-    assert asked.returncode == 2
-    assert "needs the library peft" in asked.stderr and asked.stderr.count("\n") == 1
+    planned = ["plan", "--suite", "glue", "--data", "sample", "--methods", "peft[type=vera]"]
+    for words in (planned, ["list", "peft"]):
+        asked = run(*words)
+        assert asked.returncode == 2
+        assert "needs the library peft" in asked.stderr and asked.stderr.count("\n") == 1
 
 
 RANDOM = ["shira[r=2]", "pissa[r=2]", "vera[r=4]", "unilora", "vblora[vector_length=4]", "tinylora"]
