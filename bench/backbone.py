@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
@@ -10,12 +10,15 @@ from transformers import PreTrainedModel
 
 from bench import masked, past
 from bench.families import Unserved, family
-from bench.heads import Gap, Head, Vocabulary
+from bench.heads import Described, Gap, Head, Heads, Pooled, Vocabulary
 from bench.pretrained import auto, pretrained, whole
 from bench.text import Batch
 from bench.twice import Parting, Routed
 from bench.unfuse import unfuse
 from bench.weights import Weights, config, fills_gaps, pooling, verify
+
+if TYPE_CHECKING:
+    from tasks.base import Given
 
 
 @dataclass(frozen=True)
@@ -58,10 +61,12 @@ class Backbone(nn.Module):
         self.family, self.settings = family(name, net.config), net.config
         self.name, self.net, self.outputs = name, net, outputs
         self.smoothing = 0.0  # of the labels, in the training objective
-        self.head: Head | Gap | Vocabulary = gap or Vocabulary()
+        self.head: Pooled | Gap | Vocabulary = gap or Vocabulary()
+        self.pool = pool or self.family.pool
         if outputs and gap is None:
             inner = "" if pool else self.family.inner
-            self.head = Head(net.config, outputs, pool or self.family.pool, inner)
+            self.head = Head(net.config, outputs, self.pool, inner)
+            self.inner = inner
         self.prefix: nn.Module | None = None  # (batch size) -> keys and values, see bench.past
         self.prompt: nn.Module | None = None  # (batch size) -> (batch, length, width)
         self.around: nn.Module | None = None  # (forward pass, batch) -> logits
@@ -228,6 +233,26 @@ class Backbone(nn.Module):
         head = {id(p) for p in self.head.parameters()}
         return [p for p in self.parameters() if p.requires_grad and id(p) not in head]
 
+    def rehead(self, heads: "Sequence[Given]") -> None:
+        """Gives the model the heads that a task asks for; rows of one space share one.
+
+        Without effect for the one head it has. What describes an output is yet to be embedded, see
+        bench/described.py.
+        """
+        if (len(heads) == 1 and not heads[0].described) or not heads:
+            return
+        distinct = list(dict.fromkeys(heads))
+        with torch.device(next(self.net.parameters()).device):
+            made = [self._head(given) for given in distinct]
+        which = tuple(distinct.index(given) for given in heads)
+        self.head = made[0] if len(heads) == 1 else Heads(made, which)
+        self.outputs = heads[0].outputs
+
+    def _head(self, given: "Given") -> Pooled:
+        if given.described:
+            return Described(self.settings, given.described, self.pool)
+        return Head(self.settings, given.outputs, self.pool, self.inner)
+
     def part(self, routed: Sequence[Routed]) -> None:
         """Names all that draws anew in each pass, so that `forward` can make two at once.
 
@@ -246,23 +271,26 @@ class Backbone(nn.Module):
 
     def plain(self, batch: Batch) -> Tensor:
         """The logits of one forward pass, with nothing around it."""
-        return self.read(self.features(batch) if batch.features is None else batch.features)
+        features = self.features(batch) if batch.features is None else batch.features
+        return self.read(features, batch.part)
 
     def features(self, batch: Batch) -> Tensor:
         """What the head reads: (batch, width), or (targets, width) where tokens are told."""
         hidden, pooled = self._hidden(batch)
         if len(hidden) != len(batch.ids):  # two passes parted on the way
             batch = batch.twice()
-        if isinstance(self.head, Head):
+        if isinstance(self.head, Pooled):
             return self.head.pooled(hidden, pooled, batch.mask)
         assert batch.targets is not None
         return hidden.flatten(0, 1)[batch.targets]
 
-    def read(self, features: Tensor) -> Tensor:
-        """The head's logits in float32."""
+    def read(self, features: Tensor, part: int = 0) -> Tensor:
+        """The head's logits in float32; `part`: of a composite task, whose head it is."""
+        if isinstance(self.head, Heads):
+            return self.head(features, part).float()
         if isinstance(self.head, Gap):
             return self.head(features, self.word_embeddings.weight).float()
-        head = self.head if isinstance(self.head, Head) else self.net.lm_head
+        head = self.head if isinstance(self.head, Pooled) else self.net.lm_head
         return head(features).float()
 
     def objective(self, logits: Tensor, batch: Batch) -> Tensor:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Protocol
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple, Protocol
 
 if TYPE_CHECKING:
     from torch import Generator, Tensor, nn
 
     from bench.backbone import Backbone
+    from bench.parents import Parent
     from bench.text import Batch
 
     Loss = Callable[[Backbone, Batch], Tensor]
@@ -18,30 +19,71 @@ class Unsuited(ValueError):
     """A method that cannot serve this model or this inner method; the message says why."""
 
 
+Part = int | tuple[int, ...] | None  # of a composite task: one, some together, or all of it
+
+
 class Need(NamedTuple):
     """A run that a method builds on: of the same task, model, data and seed."""
 
     method: str  # as it would be typed; it trains by the recipe that the suite has for it
     recipe: Mapping[str, Any] = {}  # what differs from that recipe
+    part: Part | Literal["each"] = None  # of a composite task; "each": a run for each part
+
+
+def spread(needs: Sequence[Need], parts: int) -> list[Need]:
+    """The needs on a task of so many parts (0: a plain one), a run each.
+
+    On a plain task a run for each part, or for the first, is one on the task itself. Raises
+    ValueError for a part that the task does not have.
+    """
+    found = []
+    for need in needs:
+        if need.part == "each":
+            found += [need._replace(part=i) for i in range(parts)] or [need._replace(part=None)]
+        elif (last := _last(need.part)) >= max(1, parts):
+            raise ValueError(f"expected a task of at least {last + 1} parts, got {parts}")
+        else:
+            found.append(need if parts else need._replace(part=None))
+    return found
+
+
+def _last(part: Part) -> int:
+    return -1 if part is None else part if isinstance(part, int) else max(part)
 
 
 class Run(Protocol):
     """What the runner offers a method's hooks."""
 
     seed: int
+    primary: str  # the metric that the task is chosen by
+    parts: Sequence[str]  # of a composite task, by the names of their metrics
+    selects: bool  # whether there are selection rows
+
+    def runs(self) -> list[Parent]:
+        """Each run that this one builds on, in the order of `needs`: bench/parents.py."""
 
     def parents(self) -> list[dict[str, Tensor]]:
         """What each run that this one builds on has trained, by name, in the order of `needs`."""
 
-    def train(self, model: Backbone, loss: Loss, *, idle: str = "still") -> None:
+    def train(
+        self,
+        model: Backbone,
+        loss: Loss,
+        *,
+        idle: str = "still",
+        parts: Sequence[int] | None = None,
+    ) -> None:
         """Gradient descent by the cell's recipe on what is free to train.
 
-        `idle`: whether a parameter without a gradient in a step stands "still" or, once it has had
+        `parts`: of a composite task, those whose rows are trained on; None for all. `idle`: whether a parameter without a gradient in a step stands "still" or, once it has had
         one, goes on "moving" by momentum and decay.
         """
 
     def evaluate(self, model: Backbone, split: str) -> dict[str, float | None]:
         """The task's metrics on "selection" or "test", in eval mode."""
+
+    def batches(self, split: str, size: int) -> Iterator[Batch]:
+        """The rows of "train" or "selection", in batches of like length on the model's device."""
 
     def generator(self, purpose: str) -> Generator:
         """A random stream of its own on the CPU, seeded by the cell's seed and the purpose."""
