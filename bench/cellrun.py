@@ -88,7 +88,7 @@ class CellRun:
         """Each run that this one builds on, in the order of its needs."""
         needs = spread(resolve(self.method, self.model).needs(), len(self.task.parts))
         return [
-            Parent(folder, need.part, self._training_rows(need.part))
+            Parent(folder, need.part, self._training_rows(need.part))  # type: ignore[arg-type]
             for folder, need in zip(self.built_on, needs, strict=True)
         ]
 
@@ -235,7 +235,7 @@ class CellRun:
         }
 
     def _spent_before(self) -> dict[str, float]:
-        """What the training of the runs that this one builds on has cost, and making one of them."""
+        """What training the runs that this one builds on has cost, and making one of them."""
         costs = [
             json.loads((folder / "record.json").read_text(encoding="utf-8"))["cost"]
             for folder in self.built_on

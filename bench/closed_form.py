@@ -160,8 +160,8 @@ class _Tally:
 
         Of several heads the first part's stands for all.
         """
-        model, head = self.model, self.model.head
-        head = head.of[0] if isinstance(head, Heads) else head
+        model: Backbone = self.model
+        head = model.head.of[0] if isinstance(model.head, Heads) else model.head
         if model.writes:
             self.through(model.net.lm_head, Signal(TARGETS, moved))
         elif isinstance(head, Gap):

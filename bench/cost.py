@@ -73,8 +73,8 @@ def account(
     FLOPs are those of the closed form (bench/closed_form.py) where a count of every matrix product
     of a step says the same, and the counts themselves where it does not or there is none.
     `gaps`: the outputs are words that fill a gap. `heads`: those of the task, where they are others
-    than the one for the outputs; FLOPs are those of the first. Raises Unsuited or Unserved where the method
-    cannot serve the model.
+    than the one for the outputs; FLOPs are those of the first. Raises Unsuited or Unserved where
+    the method cannot serve the model.
     """
     with torch.random.fork_rng([]):  # what is counted on the CPU draws
         model, backbone, trained = _prepared(method, weights, outputs, gaps, heads)
@@ -87,9 +87,15 @@ def account(
     return Account(trained, head, kept, backbone, step, serve, *parts)
 
 
-def sizes(method: Method, weights: Weights, outputs: int, gaps: bool = False) -> Sizes:
+def sizes(
+    method: Method,
+    weights: Weights,
+    outputs: int,
+    gaps: bool = False,
+    heads: tuple[Given, ...] = (),
+) -> Sizes:
     """The parameters of an account alone, which are counted much faster."""
-    model, backbone, trained = _prepared(method, weights, outputs, gaps)
+    model, backbone, trained = _prepared(method, weights, outputs, gaps, heads)
     kept = _finished(method, model)
     return Sizes(trained, size(model.head.parameters()), kept, backbone)
 

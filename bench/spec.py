@@ -54,7 +54,7 @@ def _depth(text: str) -> int:
 
 
 def split(text: str, at: str = ",") -> list[str]:
-    """Splits at the commas, or at another sign, that stand outside brackets; "" gives an empty list.
+    """Splits at commas, or another sign, that stand outside brackets; "" gives an empty list.
 
     Raises ValueError when brackets do not match.
     """
@@ -154,6 +154,8 @@ def _value(value: Any, hint: Any) -> Any:
     if value.lower() == "none" and type(None) in choices:
         return None
     if any(typing.get_origin(choice) is tuple for choice in choices):
+        if value.lower() == "none":
+            return ()
         return tuple(split(value, "+"))
     return value
 
@@ -163,5 +165,5 @@ def word(value: Any) -> str:
     if value is None or isinstance(value, bool):
         return str(value).lower()
     if isinstance(value, tuple):
-        return "+".join(map(word, value))
+        return "+".join(map(word, value)) or "none"
     return str(value)

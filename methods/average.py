@@ -14,7 +14,7 @@ class Average(Merge):
     """The mean of the runs on each part of a composite task; a head of each part's own stays."""
 
     of: str = "full"
-    space: Space = "delta"
+    space: Space = "delta"  # the paper merges whole weights
 
     def __post_init__(self) -> None:
         checked(self.of)

@@ -9,7 +9,6 @@ if TYPE_CHECKING:
     from torch import Generator, Tensor, nn
 
     from bench.backbone import Backbone
-    from bench.parents import Parent
     from bench.text import Batch
 
     Loss = Callable[[Backbone, Batch], Tensor]
@@ -51,6 +50,44 @@ def _last(part: Part) -> int:
     return -1 if part is None else part if isinstance(part, int) else max(part)
 
 
+class Parent(Protocol):
+    """A finished run that another one builds on."""
+
+    @property
+    def told(self) -> str:
+        """The row's name and its task: "full on sst2"."""
+
+    @property
+    def part(self) -> Part:
+        """Which of the task's parts it is of."""
+
+    @property
+    def method(self) -> Method:
+        """The method of the run."""
+
+    @property
+    def base(self) -> str:
+        """The digest of the weights that it started from."""
+
+    @property
+    def head_init(self) -> str:
+        """The digest of the head that it started from."""
+
+    @property
+    def score(self) -> float | None:
+        """Its primary metric on the reported rows: for the record, never to choose by."""
+
+    @property
+    def tensors(self) -> dict[str, Tensor]:
+        """What it trained, by name."""
+
+    def batches(self, rows: int) -> Iterator[Batch]:
+        """At most so many of its training rows, the first ones, in batches of like length."""
+
+    def statistic(self, name: str, make: Callable[[], Mapping[str, Tensor]]) -> dict[str, Tensor]:
+        """Tensors that follow from this run alone: computed once, and kept beside it."""
+
+
 class Run(Protocol):
     """What the runner offers a method's hooks."""
 
@@ -59,8 +96,8 @@ class Run(Protocol):
     parts: Sequence[str]  # of a composite task, by the names of their metrics
     selects: bool  # whether there are selection rows
 
-    def runs(self) -> list[Parent]:
-        """Each run that this one builds on, in the order of `needs`: bench/parents.py."""
+    def runs(self) -> Sequence[Parent]:
+        """Each run that this one builds on, in the order of `needs`."""
 
     def parents(self) -> list[dict[str, Tensor]]:
         """What each run that this one builds on has trained, by name, in the order of `needs`."""
@@ -75,8 +112,9 @@ class Run(Protocol):
     ) -> None:
         """Gradient descent by the cell's recipe on what is free to train.
 
-        `parts`: of a composite task, those whose rows are trained on; None for all. `idle`: whether a parameter without a gradient in a step stands "still" or, once it has had
-        one, goes on "moving" by momentum and decay.
+        `parts`: of a composite task, those whose rows are trained on; None for all. `idle`: whether
+        a parameter without a gradient in a step stands "still" or, once it has had one, goes on
+        "moving" by momentum and decay.
         """
 
     def evaluate(self, model: Backbone, split: str) -> dict[str, float | None]:
@@ -102,6 +140,7 @@ class Method:
     source: ClassVar[str]
     version: ClassVar[int] = 1  # raised whenever the same cell would give other numbers
     starts_identical: ClassVar[bool] = True  # `prepare` leaves the eval-mode output unchanged
+    asks_given: ClassVar[bool] = False  # heads that are given, as those of zero-shot tasks
     counts_on: ClassVar[str] = "meta"  # where it can be counted; "cpu": it looks into tensors
 
     def needs(self) -> tuple[Need, ...]:

@@ -25,7 +25,6 @@ class Ensemble(SideBySide):
     lr: tuple[float, ...] = ()
 
     together: ClassVar = True
-    starts_identical: ClassVar = False  # type: ignore[assignment]  # a mean is no copy of its terms
 
     def __post_init__(self) -> None:
         checked(self.of)

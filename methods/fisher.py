@@ -27,7 +27,7 @@ class Fisher(Merge):
     """
 
     of: str = "full"
-    space: Space = "delta"
+    space: Space = "delta"  # the paper merges whole weights
     rows: int = 256
     normalise: bool = True  # as the release
     floor: float = 1e-6  # of the first run's Fisher, as the release

@@ -8,14 +8,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 from methods import resolve
-from methods.base import Need, Unsuited
+from methods.base import Need, Parent, Unsuited
 from methods.trained import HEAD, OnRuns, head_of, hold, one_base, renamed
 
 if TYPE_CHECKING:
     from torch import Tensor
 
     from bench.backbone import Backbone
-    from bench.parents import Parent
     from bench.text import Batch
     from methods.base import Method, Run
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 from methods import method
 from methods.base import Need, Unsuited
@@ -41,8 +41,10 @@ class Paint(Merge):
     of: str = "full"
     patches: int = 1
     by: Literal["joint", "sequential", "parallel"] = "joint"
-    space: Space = "delta"
+    space: Space = "delta"  # the paper merges whole weights
     step: float = 0.05  # section 2: alpha from 0 to 1 by 0.05
+
+    asks_given: ClassVar = True
 
     def __post_init__(self) -> None:
         checked(self.of)
@@ -68,9 +70,8 @@ class Paint(Merge):
     def fit(self, model, run):
         from methods.merging.algebra import between, delta, moved
 
-        if len(run.parts) <= self.patches:
-            expected = f"expected a task of more than {self.patches} parts, the others supported"
-            raise ValueError(f"{expected}, got {len(run.parts)}")
+        if len(run.parts or (run.primary,)) < self.patches:
+            raise ValueError(f"expected a task of {self.patches} parts, got {len(run.parts)}")
 
         states = self.states(model, run)
         base = self._now(model, states[0].tensors)
@@ -90,10 +91,11 @@ class Paint(Merge):
 
     def _patched(self, model, run, patches: int, made) -> None:
         """Leaves the model at the best alpha with so many patches, the last of them new."""
-        parts = list(run.parts)
+        parts = list(run.parts or (run.primary,))
         rule = best_of_both(parts[:patches], parts[self.patches :])
-        told = f"highest mean of {_and(parts[:patches])} and of {_and(parts[self.patches :])}"
-        told += " on selection rows"
+        both = (parts[:patches], parts[self.patches :])
+        means = " and of ".join(", ".join(names) for names in both if names)
+        told = f"highest mean of {means} on selection rows"
         swept(model, run, "alpha", grid(1.0, self.step), made, rule, told)
         model.facts["alphas"] = [*model.facts.get("alphas", ()), model.facts["sweep"]["chosen"]]
 
@@ -110,11 +112,8 @@ def best_of_both(patched: Sequence[str], supported: Sequence[str]):
         return sum(scores[name] or 0.0 for name in names) / len(names)
 
     def rule(every: Sequence[Scores]) -> int:
-        both = [(mean(s, patched) + mean(s, supported)) / 2 for s in every]
+        groups = [names for names in (patched, supported) if names]
+        both = [sum(mean(scores, names) for names in groups) for scores in every]
         return max(range(len(both)), key=lambda i: (both[i], -i))
 
     return rule
-
-
-def _and(names: Sequence[str]) -> str:
-    return ", ".join(names)

@@ -28,7 +28,7 @@ class RegMean(Merge):
     """
 
     of: str = "full"
-    space: Space = "delta"
+    space: Space = "delta"  # the paper merges whole weights
     alpha: tuple[float, ...] = (0.9,)  # section 4.2; released settings: 0.1, 0.9 and 1
     normalise: Literal["rows", "none"] = "rows"  # as the release: every run weighs the same
     rows: int = 256  # fusion_bench; the release says 1,000 and reads as many batches

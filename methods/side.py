@@ -9,8 +9,6 @@ from methods.base import Need
 from methods.trained import HEAD, OnRuns, head_of, hold, one_base, renamed
 
 if TYPE_CHECKING:
-    from torch import nn
-
     from bench.backbone import Backbone
 
 
@@ -27,12 +25,17 @@ class SideBySide(OnRuns):
 
     def prepare(self, model, run):
         from bench.backbone import Site
-        from methods.layers.several import Several
+        from methods.layers.several import Several, shared
 
-        models = [copy.deepcopy(model) for _ in range(self._count(model))]
-        self._trained(models, run)
+        models, trained = [copy.deepcopy(model) for _ in range(self._count(model))], []
+        models[0].head = model.head
+        for number, alone in enumerate(models):
+            heads = alone.head.parameters() if number else ()
+            own = [*self.inner.prepare(alone, run), *heads]
+            shared(alone, model, own)
+            trained += own
         Site("around", model, "around").put(Several(models, self.together))
-        return []
+        return trained
 
     def fit(self, model, run):
         runs = run.runs()
@@ -42,16 +45,12 @@ class SideBySide(OnRuns):
         model.facts["beside"] = [one.told for one in runs]
 
     def finalize(self, model):
-        return [p for alone in model.around.models for p in self.inner.finalize(alone)]
+        first, *others = models = [*model.around.models]
+        kept = [p for alone in models for p in self.inner.finalize(alone)]
+        return [*kept, *(p for alone in others for p in alone.head.parameters())]
 
     def _count(self, model: Backbone) -> int:
         """How many runs there are."""
-        return max(1, len(model.head.which) if hasattr(model.head, "which") else 1)
+        from bench.heads import Heads
 
-    def _trained(self, models: list[nn.Module], run) -> None:
-        """Prepares each of them; what trains there is what a server keeps."""
-        for alone in models:
-            trained = self.inner.prepare(alone, run)
-            alone.requires_grad_(False)
-            for parameter in trained:
-                parameter.requires_grad_(True)
+        return len(model.head.which) if isinstance(model.head, Heads) else 1

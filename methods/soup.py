@@ -41,12 +41,12 @@ class Soup(Merge):
     of: str = "adapter"
     count: int = 4  # as many as the experts of AdaMix, which it stands beside
     by: Literal["uniform", "greedy", "learned"] = "uniform"
-    accept: Literal["gt", "ge"] = "gt"
+    accept: Literal["gt", "ge"] = "gt"  # the release
     lr: tuple[float, ...] = ()
     epochs: tuple[float, ...] = ()
     decay: tuple[float, ...] = ()
     smoothing: tuple[float, ...] = ()
-    space: Space = "factor"
+    space: Space = "factor"  # what was trained, as AdaMix merges its modules
 
     def __post_init__(self) -> None:
         if self.count < 1:

@@ -22,10 +22,10 @@ class TaskVector(Merge):
     """The pretrained weights plus `scale` times the task vectors of runs of `of`.
 
     A task vector is what a run changed. `by`:
-    - "addition": the sum over the runs on every part of a composite task; the scale that is best on
-      average on selection rows;
-    - "negation": minus that of the run on the first part, which is to be unlearnt; the largest scale
-      at which every other part keeps `keep` of what the pretrained model scores;
+    - "addition": the sum over the runs on every part of a composite task; the scale that is best
+      on average on selection rows;
+    - "negation": minus that of the run on the first part, which is to be unlearnt; the largest
+      scale at which every other part keeps `keep` of what the pretrained model scores;
     - "analogy": of parts A, B, C and D, that of C plus what B has and A has not, where D, which no
       run has seen, scores highest.
 
@@ -35,7 +35,7 @@ class TaskVector(Merge):
 
     of: str = "full"
     by: Literal["addition", "negation", "analogy"] = "addition"
-    space: Space = "delta"
+    space: Space = "delta"  # the paper merges whole weights
     most: float = 1.0  # appendix: 0.00 to 1.00 by 0.05
     step: float = 0.05
     keep: float = 0.95  # section 3: controls keep 95 % of the pretrained accuracy

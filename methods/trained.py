@@ -6,13 +6,12 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from methods import resolve
-from methods.base import Method
+from methods.base import Method, Parent
 
 if TYPE_CHECKING:
     from torch import Tensor
 
     from bench.backbone import Backbone
-    from bench.parents import Parent
 
 
 class OnRuns(Method):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 from methods import method
 from methods.base import Method
@@ -13,6 +14,8 @@ from methods.merge import given
 @dataclass(frozen=True)
 class Untuned(Method):
     """Nothing is trained: serves tasks whose heads are given, as zero-shot ones are."""
+
+    asks_given: ClassVar = True
 
     def prepare(self, model, run):
         given(model)

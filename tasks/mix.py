@@ -52,7 +52,7 @@ class Mix(Task):
             raise ValueError(f"expected tasks with classes, got {part.name!r}")
 
     @property
-    def parts(self) -> tuple[Task, ...]:  # type: ignore[override]
+    def parts(self) -> tuple[Task, ...]:
         return self._parts
 
     @cached_property
@@ -60,7 +60,7 @@ class Mix(Task):
         return tuple(spec.build(task, text) for text in self.of)
 
     @property
-    def names(self) -> tuple[str, ...]:  # type: ignore[override]
+    def names(self) -> tuple[str, ...]:
         """What each part is called in metrics: its task, with a number where there are several."""
         names = [part.name for part in self.parts]
         return tuple(

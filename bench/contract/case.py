@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from bench.backbone import Backbone
 from bench.contract.subject import SHORT, Subject
-from bench.contract.toys import ToyRun, prepared, tensors
+from bench.contract.toys import ToyRun, asked, prepared, tensors
 from bench.families import Unserved
 from bench.text import Batch
 from methods.base import Method, Unsuited
@@ -50,7 +50,7 @@ class Case:
     def unserved(self) -> str:
         """Why the method does not serve the model; "" where it does, or fails in another way."""
         try:
-            prepared(self.method, self.subject.build(), self.subject.run())
+            prepared(self.method, self.build(), self.subject.run())
         except (Unsuited, Unserved) as error:
             return str(error)
         except Exception:  # the item "prepares" tells it
@@ -59,9 +59,15 @@ class Case:
 
     def ready(self, run: ToyRun) -> tuple[Backbone, list[nn.Parameter]]:
         """The model as training begins, and what was returned."""
-        model = self.subject.build()
+        model = self.build()
         trained = prepared(self.method, model, run)
         return model.train(), trained
+
+    def build(self) -> Backbone:
+        """The model with its pretrained weights, and the head that the method asks for."""
+        model = self.subject.build()
+        asked(model, self.method)
+        return model
 
     def fitted(self, run: ToyRun) -> Fitted:
         """The model after training."""

@@ -22,7 +22,7 @@ SHAPES = {"": Shape(5, 12), "causal": Shape(5, 12, 0, 9), "seq2seq": Shape(5, 12
 
 @start.item("prepares")
 def _prepares(case: Case) -> str:
-    model, run = case.subject.build(), case.subject.run()
+    model, run = case.build(), case.subject.run()
     run.built_on = []
     held_before = list(model.parameters())  # kept alive, so that no id is used again
     head = {id(p) for p in model.head.parameters()}
@@ -55,7 +55,7 @@ def _repeats(case: Case) -> str:
 
 @start.item("starts-identical", "prepares", "eval-repeats")
 def _identical(case: Case) -> str:
-    before = case.output(case.subject.build())
+    before = case.output(case.build())
     after = case.output(case.ready(case.subject.run())[0])
     says = case.method.starts_identical
     if torch.equal(before, after) != says:
@@ -75,6 +75,8 @@ def _loss(case: Case) -> str:
         raise Broken(f"expected a scalar tensor as the loss, got {shape}")
     if not bool(value.isfinite()):
         raise Broken(f"expected a finite loss, got {value.item()}")
+    if not value.requires_grad and not trained:
+        return f"a finite scalar ({value.item():.3g}); nothing trains"
     if not value.requires_grad:
         raise Broken("expected a loss with a gradient, got one that nothing flows back from")
     value.backward()
@@ -101,7 +103,7 @@ def _loss_repeats(case: Case) -> str:
 
 @start.item("counts", "prepares")
 def _counts(case: Case) -> str:
-    run, model = case.subject.run(), case.subject.build()
+    run, model = case.subject.run(), case.build()
     backbone = size(model.net.parameters())
     trained = size(prepared(case.method, model, run))
     head = size(model.head.parameters())

@@ -1,6 +1,6 @@
 """Several whole models behind one: each answers for its rows, or all for every row."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import torch
@@ -22,3 +22,12 @@ class Several(nn.Module):
         if self.together:
             return torch.stack([model(batch) for model in self.models]).mean(0)
         return self.models[min(batch.part, len(self.models) - 1)](batch)
+
+
+def shared(model: nn.Module, base: nn.Module, own: Iterable[nn.Parameter]) -> None:
+    """Every parameter of the model but its own becomes that of the base with the same name."""
+    kept, known = {id(p) for p in own}, dict(base.named_parameters())
+    for name, parameter in [*model.named_parameters()]:
+        if id(parameter) not in kept and not name.startswith("head.") and name in known:
+            path, _, attribute = name.rpartition(".")
+            setattr(model.get_submodule(path), attribute, known[name])
