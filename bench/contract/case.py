@@ -10,10 +10,11 @@ from torch import Tensor, nn
 
 from bench.backbone import Backbone
 from bench.contract.subject import SHORT, Subject
-from bench.contract.toys import ToyRun, asked, prepared, tensors
+from bench.contract.toys import ToyRun, asked, given, prepared, tensors
 from bench.families import Unserved
 from bench.text import Batch
 from methods.base import Method, Unsuited
+from tasks.base import Given
 
 
 @dataclass
@@ -94,6 +95,11 @@ class Case:
         kept = self.method.finalize(model)
         left = sum(p.numel() for p in model.parameters())
         return Served(before, self.output(model), kept, left)
+
+    @property
+    def heads(self) -> tuple[Given, ...]:
+        """The heads that the method asks for; none where any will do."""
+        return given(self.method, self.subject.outputs)
 
     @property
     def batch(self) -> Batch:

@@ -37,7 +37,7 @@ def _keeps(case: Case) -> str:
 
 @serving.item("served-is-counted", "counts", "finalize-keeps-outputs")
 def _served(case: Case) -> str:
-    found, plain = case.served, size(case.subject.build().parameters())
+    found, plain = case.served, size(case.build().parameters())
     if len({id(p) for p in found.kept}) < len(found.kept):
         raise Broken("expected every served parameter once, got one again")
     if found.left - plain > size(found.kept):
@@ -55,7 +55,7 @@ def _restores(case: Case) -> str:
     with tempfile.TemporaryDirectory() as folder:
         save_file(trained, Path(folder, "weights.safetensors"))
         saved = load_file(Path(folder, "weights.safetensors"))
-    model = case.subject.build()
+    model = case.build()
     torch.manual_seed(1)  # as in another process: what is not saved is not drawn again
     free(model, case.method.prepare(model, case.subject.run()))
     own = {name: p for name, p in model.named_parameters() if p.requires_grad}

@@ -108,7 +108,8 @@ def _counts(case: Case) -> str:
     trained = size(prepared(case.method, model, run))
     head = size(model.head.parameters())
     found = (trained, head, size(case.method.finalize(model)), backbone)
-    counted = tuple(sizes(case.method, case.subject.weights, case.subject.outputs).params.values())
+    asked = case.subject.weights, case.subject.outputs, False, case.heads
+    counted = tuple(sizes(case.method, *asked).params.values())
     for name, expected, got in zip(_NAMES, found, counted, strict=True):
         if expected != got:
             raise Broken(f"expected {expected:,} {name} as the model has, got {got:,} counted")
@@ -120,8 +121,11 @@ _NAMES = ("trained parameters", "head parameters", "served parameters", "backbon
 
 @start.item("flops", "counts", "loss")
 def _flops(case: Case) -> str:
-    counted = account(case.method, case.subject.weights, case.subject.outputs)
+    counted = account(
+        case.method, case.subject.weights, case.subject.outputs, False, case.heads
+    )
     model = Backbone.empty(case.subject.weights, case.subject.outputs).train()
+    model.rehead(case.heads)
     shape = SHAPES[model.family.writes if model.writes else ""]
     with torch.device("meta"):
         free(model, case.method.prepare(model, Planless()))  # type: ignore[arg-type]
