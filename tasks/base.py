@@ -33,6 +33,14 @@ class Prompt(NamedTuple):
     words: tuple[str, ...]
 
 
+class Given(NamedTuple):
+    """A head that a task asks for: how many outputs, and what else it is known by."""
+
+    outputs: int
+    described: tuple[str, ...] = ()  # a text an output: the head is their embeddings, and stays
+    space: str = ""  # of labels: rows of one space are read by one head
+
+
 @dataclass(frozen=True)
 class Decoding:
     """How texts are searched for; one beam is greedy.
@@ -91,6 +99,14 @@ class Task:
         """
         classes = self.formulation in ("classification", "prompt")
         return (len(self.labels) or 1) if classes else 0
+
+    @property
+    def heads(self) -> tuple[Given, ...]:
+        """The heads that rows are read by: one, or one for each part of a composite task.
+
+        None where the model puts out its own vocabulary or words.
+        """
+        return (Given(self.outputs),) if self.formulation == "classification" else ()
 
     @property
     def prompt(self) -> Prompt:
