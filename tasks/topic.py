@@ -26,10 +26,10 @@ class Topic(Labelled):
     """Of which of ten categories is the thing that a text of WebNLG tells of?
 
     Trains on the texts of its training split and reports on those of its development split, for
-    half of the categories of its test split have no training texts. Texts of one set of triples
-    are trained or selected on together. Only texts that the challenge marked good are used, and
-    each once, letter case, spaces and punctuation aside: a training text that is also reported on
-    is left out, and so are both where a text is told of two categories (records count them).
+    five of the fifteen categories of its test split have no training texts. Texts of one set of
+    triples are trained or selected on together. Only texts that the challenge marked good are used,
+    each once, letter case, spaces and punctuation aside: a training text that is reported on too is
+    left out, and a text that is told of two categories everywhere; records count them.
     """
 
     title: ClassVar = "WebNLG topic"
