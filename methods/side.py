@@ -45,7 +45,7 @@ class SideBySide(OnRuns):
         model.facts["beside"] = [one.told for one in runs]
 
     def finalize(self, model):
-        first, *others = models = [*model.around.models]
+        _first, *others = models = [*model.around.models]
         kept = [p for alone in models for p in self.inner.finalize(alone)]
         return [*kept, *(p for alone in others for p in alone.head.parameters())]
 

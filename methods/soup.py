@@ -42,10 +42,10 @@ class Soup(Merge):
     count: int = 4  # as many as the experts of AdaMix, which it stands beside
     by: Literal["uniform", "greedy", "learned"] = "uniform"
     accept: Literal["gt", "ge"] = "gt"  # the release
-    lr: tuple[float, ...] = ()
-    epochs: tuple[float, ...] = ()
-    decay: tuple[float, ...] = ()
-    smoothing: tuple[float, ...] = ()
+    lr: tuple[float, ...] = ()  # none listed: as the suite has it, and so below
+    epochs: tuple[float, ...] = ()  # likewise
+    decay: tuple[float, ...] = ()  # likewise
+    smoothing: tuple[float, ...] = ()  # likewise
     space: Space = "factor"  # what was trained, as AdaMix merges its modules
 
     def __post_init__(self) -> None:

@@ -97,7 +97,7 @@ def _record(case: Case) -> str:
             name="check",
             title="",
             methods=[text(case.method)],
-            tasks=[TASK],
+            tasks=[GIVEN if case.heads else TASK],
             profiles={"quick": profile},
         )
         cells = jobs(request(suite), SAMPLE, store)

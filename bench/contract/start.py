@@ -121,9 +121,7 @@ _NAMES = ("trained parameters", "head parameters", "served parameters", "backbon
 
 @start.item("flops", "counts", "loss")
 def _flops(case: Case) -> str:
-    counted = account(
-        case.method, case.subject.weights, case.subject.outputs, False, case.heads
-    )
+    counted = account(case.method, case.subject.weights, case.subject.outputs, False, case.heads)
     model = Backbone.empty(case.subject.weights, case.subject.outputs).train()
     model.rehead(case.heads)
     shape = SHAPES[model.family.writes if model.writes else ""]
