@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import ClassVar
 
 from tasks import sample, task
+from tasks.corpus import letters
 from tasks.few_shot import FewMPQA, FewPhrases, FewSubj
 from tasks.labelled import Found, Labelled
 from tasks.sources import Source
@@ -18,7 +19,10 @@ CUT = "cut: Gao et al. 2021, arXiv:2012.15723"
 
 @dataclass(frozen=True)
 class Opinions(Labelled):
-    """Single phrases with all training rows; rows of one text are trained or selected on."""
+    """Single phrases with all training rows.
+
+    Rows whose texts have the same letters are trained or selected on together.
+    """
 
     few: ClassVar[type[FewPhrases]]  # the same task with few rows, which knows the places
 
@@ -29,7 +33,7 @@ class Opinions(Labelled):
         read = {"files": self._files, "hub": self.few()._hub, "sample": self._sample}[source.kind](
             source
         )
-        return Found(read, [row.text[0] for row in read.splits["train"]])
+        return Found(read, [letters(row.text[0]) for row in read.splits["train"]])
 
     def _names(self, root):
         few = self.few()
