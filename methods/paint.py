@@ -11,6 +11,7 @@ from methods import method
 from methods.base import Need, Unsuited
 from methods.merge import Merge, Space, checked, given
 from methods.sweep import grid, swept
+from methods.trained import hold
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -43,6 +44,7 @@ class Paint(Merge):
     by: Literal["joint", "sequential", "parallel"] = "joint"
     space: Space = "delta"  # the paper merges whole weights
     step: float = 0.05  # section 2: alpha from 0 to 1 by 0.05
+    alpha: float | None = None  # none: chosen; else this one, nothing looked at
 
     asks_given: ClassVar = True
 
@@ -53,6 +55,8 @@ class Paint(Merge):
             raise ValueError(f"expected patches: {most}, got {self.patches}")
         if not 0 < self.step <= 1:
             raise ValueError(f"expected step above 0 and at most 1, got {self.step}")
+        if self.alpha is not None and not 0 <= self.alpha <= 1:
+            raise ValueError(f"expected alpha from 0 to 1, got {self.alpha}")
 
     def needs(self):
         if self.by == "joint":
@@ -91,6 +95,9 @@ class Paint(Merge):
 
     def _patched(self, model, run, patches: int, made) -> None:
         """Leaves the model at the best alpha with so many patches, the last of them new."""
+        if self.alpha is not None:
+            hold(model, made(self.alpha))
+            return
         parts = list(run.parts or (run.primary,))
         rule = best_of_both(parts[:patches], parts[self.patches :])
         both = (parts[:patches], parts[self.patches :])

@@ -29,7 +29,7 @@ class TaskVector(Merge):
     - "analogy": of parts A, B, C and D, that of C plus what B has and A has not, where D, which no
       run has seen, scores highest.
 
-    The scale goes from 0 to `most` by `step`. Heads that are trained stay those of their runs; one
+    The scale goes from 0 to `most` by `step`, unless it is told. Heads that are trained stay those of their runs; one
     that reads rows of several is their mean.
     """
 
@@ -38,6 +38,7 @@ class TaskVector(Merge):
     space: Space = "delta"  # the paper merges whole weights
     most: float = 1.0  # appendix: 0.00 to 1.00 by 0.05
     step: float = 0.05
+    scale: float | None = None  # none: chosen; else this one, nothing looked at
     keep: float = 0.95  # section 3: controls keep 95 % of the pretrained accuracy
 
     def __post_init__(self) -> None:
@@ -75,6 +76,8 @@ class TaskVector(Merge):
         def at(scale: float):
             return {**moved(base, vectors, scale), **heads}
 
+        if self.scale is not None:
+            return at(self.scale)
         values = grid(self.most, self.step)
         return at(swept(model, run, "scale", values, at, *self._rule(run)))
 
