@@ -29,8 +29,8 @@ class TaskVector(Merge):
     - "analogy": of parts A, B, C and D, that of C plus what B has and A has not, where D, which no
       run has seen, scores highest.
 
-    The scale goes from 0 to `most` by `step`, unless it is told. Heads that are trained stay those of their runs; one
-    that reads rows of several is their mean.
+    The scale goes from 0 to `most` by `step`, unless it is told. Heads that are trained stay those
+    of their runs; one that reads rows of several is their mean.
     """
 
     of: str = "full"
