@@ -8,6 +8,7 @@ from bench import spec
 from bench.job import Job
 from bench.kept import finished, model_of
 from bench.record import Cell, Record
+from bench.registry import unknown
 from bench.store import Store
 from methods import method as methods
 from methods import resolve
@@ -94,12 +95,11 @@ def _task(on: str, runs: Sequence[Record]) -> Task:
 def _method(text: str, runs: Sequence[Record], task: Task) -> tuple[Method, list[Need]]:
     """The method on these runs, and what it needs, a need each."""
     name, options = spec.parse(text)
-    of = dict.fromkeys(run.cell.method for run in runs)
-    options.setdefault("of", next(iter(of)))
+    mergers = [n for n in methods.names() if "of" in _options(n) and methods[n]().needs()]
+    if name not in mergers:
+        raise unknown("method that merges runs", name, mergers)
+    options.setdefault("of", runs[0].cell.method)
     chosen = resolve(spec_text(name, options), runs[0].cell.model)
-    if not chosen.needs():
-        mergers = [n for n in methods.names() if "of" in _options(n) and methods[n]().needs()]
-        raise ValueError(f"expected a method that merges runs ({', '.join(mergers)}), got {name!r}")
     needs = spread(chosen.needs(), len(task.parts))
     if len(needs) != len(runs) and "count" in _options(name) and "count" not in options:
         chosen = dataclasses.replace(chosen, count=len(runs))  # type: ignore[type-var]
