@@ -34,8 +34,8 @@ def merged(
 
     `floor`: the least that a Fisher counts, before it is normalised. `favour`: whose: with "first",
     what no model cares about stays as the first model, the target, has it; with "all" or a floor of
-    0 it is a mean. Where no model is the target, 0 is the choice: half of the Fishers of a sentence
-    encoder of 22M parameters are below 2.1e-7, so the default lifts most of them.
+    0 it is a mean. Where no model is the target, 0 is the choice: most Fishers of a large model are
+    far below the default, which would leave the first model as it is.
     `normalise`: divides each model's Fisher by its L2 norm over all tensors.
     Raises ValueError where the models differ in tensors, or a Fisher is negative or not finite.
     """
