@@ -33,9 +33,9 @@ def merged(
     """One state of several; what has no Fisher is their mean by the coefficients.
 
     `floor`: the least that a Fisher counts, before it is normalised. `favour`: whose: with "first",
-    what no model cares about stays as the first model, the target, has it; with "all" or a floor
-    of 0 it is a mean. Fishers of a sentence encoder are mostly below 1e-6 (half of a 22M model's are
-    below 2e-7), so where no model is the target that floor hides them: 0 is the choice there.
+    what no model cares about stays as the first model, the target, has it; with "all" or a floor of
+    0 it is a mean. Where no model is the target, 0 is the choice: most Fishers of a large model are
+    far below the default, which would leave the first model as it is.
     `normalise`: divides each model's Fisher by its L2 norm over all tensors.
     Raises ValueError where the models differ in tensors, or a Fisher is negative or not finite.
     """

@@ -46,8 +46,8 @@ def grams(
     positions of the text are rows, those at padding are not, for texts that are written too;
     positions of a prompt are rows like the text's, keys and values in front of it are no inputs.
     What has no position counts whole: pooled features, and what is the same for all rows (DeBERTa's
-    relative positions, the maps that make a prefix) once a batch. A map that is never reached (an expert of AdaMix, of which the mean runs) has a Gram
-    matrix of zeros and the count 0.
+    relative positions, the maps that make a prefix) once a batch. A map that is never reached (an
+    expert of AdaMix, of which the mean runs) has a Gram matrix of zeros and the count 0.
 
     Source: Jin et al. 2023, arXiv:2212.09849, section 3. Departs from its release, where padding
     counts and maps called by keyword do not.
