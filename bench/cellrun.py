@@ -25,7 +25,7 @@ from bench.executors import ranks
 from bench.features import Featured, featured
 from bench.job import Job
 from bench.making import vocabulary
-from bench.predict import mean_loss, predict, write
+from bench.predict import features, mean_loss, predict, write
 from bench.reader import Reader
 from bench.recipe import SELECTION, recipe
 from bench.record import WEIGHTS
@@ -146,6 +146,14 @@ class CellRun:
             first = next(iter(self.data.test))
             found, expected = {first: found[split]}, {first: expected[split]}
         return self.task.score(found, expected)
+
+    def features(
+        self, model: Backbone, split: str, most: int | None = None
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """What the head reads of each row in order, and the labels, in eval mode."""
+        data = self.splits[split]
+        found = features(model.to(self.device), data, self.device, self.precision, most)
+        return found, torch.tensor(data.labels[:most])
 
     def cost(self, counted: Account) -> dict[str, Any]:
         """What the record says the cell has cost, but for its files."""

@@ -43,6 +43,14 @@ class Run(Protocol):
     def evaluate(self, model: Backbone, split: str) -> dict[str, float | None]:
         """The task's metrics on "selection" or "test", in eval mode."""
 
+    def features(
+        self, model: Backbone, split: str, most: int | None = None
+    ) -> tuple[Tensor, Tensor]:
+        """What the head reads of each row in order, and the labels, in eval mode.
+
+        Of the first `most` rows: float32 (rows, width) on the CPU, and (rows,).
+        """
+
     def generator(self, purpose: str) -> Generator:
         """A random stream of its own on the CPU, seeded by the cell's seed and the purpose."""
 
