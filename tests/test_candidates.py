@@ -9,11 +9,17 @@ from transformers import AutoModel
 
 from bench.cost import account, free, size
 from bench.families import Unserved
+from bench.plan import jobs
+from bench.run import attempt
 from bench.spec import text
+from bench.store import Store
+from bench.suite import Profile, Suite, load, request
 from methods import resolve
 from methods.base import Unsuited
 from methods.logme import explained
 from methods.merging.evidence import evidence, one_hot
+from reports.ranks import ranked
+from tasks.sources import Source
 from tests import tiny
 
 
@@ -338,3 +344,39 @@ def test_btuning_needs_a_run_of_each_candidate():
     assert resolve("btuning[candidates=none]", "").needs() == ()
     chosen = resolve("btuning[candidates=none]", "")
     assert resolve(text(chosen), "") == chosen
+
+
+def test_suite_scores_every_candidate_that_it_tunes():
+    variants = load("select").variants
+    tuned = {v.removeprefix("cut") for n, v in variants.items() if n.startswith("probe of ")}
+    scored = {v.removeprefix("logme") for n, v in variants.items() if n.startswith("LogME of ")}
+    assert tuned == scored
+    assert len(tuned) == 11
+
+
+def test_records_of_tuned_and_scored_cells_rank_the_candidates(tiny_folder, tmp_path):
+    asked = [f"{name}[layers={n}]" for name in ("cut", "logme") for n in range(3)]
+    recipe = {"batch": 8, "epochs": 1, "length": 32, "lr": 1e-2}
+    profile = Profile(models=[str(tiny_folder)], seeds=[0], recipe=recipe)
+    tasks = ["rte[rows=24,dev_rows=12]"]
+    suite = Suite(name="s", title="", methods=asked, tasks=tasks, profiles={"quick": profile})
+    store, records = Store(tmp_path / "store"), []
+    for job in jobs(request(suite), Source("sample"), store):
+        folder = tmp_path / job.cell.key
+        folder.mkdir()
+        records.append(attempt(job, folder))
+    assert [record.reason for record in records] == [""] * 6
+    (found,) = ranked(records)
+    assert (found.task, found.tuned) == ("rte", "head")
+    told = {r.where["logme"]["candidate"]: r for r in records if "logme" in r.where}
+    tuned = {r.where["candidate"]: r for r in records if "logme" not in r.where}
+    assert set(told) == set(tuned) == {f"cut[layers={n},pool=mean]" for n in range(3)}
+    for pair in found.pairs:
+        assert pair.evidence == told[pair.candidate].where["logme"]["evidence"]
+        assert pair.score == tuned[pair.candidate].metrics["accuracy"]
+    assert {r.cost["train_flops"] for r in told.values()} == {0}
+    assert all(r.cost["train_flops"] > 0 for r in tuned.values())
+    most, *_, least = (
+        tuned[f"cut[layers={n},pool=mean]"].cost["inference_flops"] for n in (2, 1, 0)
+    )
+    assert most > least > 0
