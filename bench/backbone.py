@@ -253,6 +253,23 @@ class Backbone(nn.Module):
             return Described(self.settings, given.described, self.pool)
         return Head(self.settings, given.outputs, self.pool, self.inner)
 
+    def cut(self, layers: int) -> None:
+        """Keeps the first `layers` layers of the encoder alone; 0: the embeddings.
+
+        Raises ValueError for more than there are, and Unserved for a model that writes, or whose
+        encoder gives nothing without layers.
+        """
+        if self.family.writes:
+            raise Unserved(f"layers are cut off encoders; {self.name!r} writes text")
+        (stack,) = self.stacks
+        if not 0 <= layers <= len(stack):
+            raise ValueError(f"expected layers from 0 to {len(stack)}, got {layers}")
+        if not layers and not self.family.interface:
+            kind = self.settings.model_type
+            raise Unserved(f"the encoder of {self.name!r} ({kind}) has at least one layer")
+        del stack[layers:]
+        self.settings.num_hidden_layers = layers
+
     def part(self, routed: Sequence[Routed]) -> None:
         """Names all that draws anew in each pass, so that `forward` can make two at once.
 

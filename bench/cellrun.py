@@ -27,7 +27,7 @@ from bench.job import Job
 from bench.making import vocabulary
 from bench.parents import Parent
 from bench.parts import Parts
-from bench.predict import mean_loss, predict, write
+from bench.predict import features, mean_loss, predict, write
 from bench.reader import Reader
 from bench.recipe import SELECTION, recipe
 from bench.record import WEIGHTS
@@ -188,6 +188,14 @@ class CellRun:
     def batches(self, split: str, size: int) -> Iterator[Batch]:
         """The rows of a split, in batches of like length on the device."""
         return (batch.to(self.device) for batch in self.splits[split].in_order(size))
+
+    def features(
+        self, model: Backbone, split: str, most: int | None = None
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """What the head reads of each row in order, and the labels, in eval mode."""
+        data = self.splits[split]
+        found = features(model.to(self.device), data, self.device, self.precision, most)
+        return found, torch.tensor(data.labels[:most])
 
     def cost(self, counted: Account) -> dict[str, Any]:
         """What the record says the cell has cost, but for its files."""

@@ -123,6 +123,14 @@ class Run(Protocol):
     def batches(self, split: str, size: int) -> Iterator[Batch]:
         """The rows of "train" or "selection", in batches of like length on the model's device."""
 
+    def features(
+        self, model: Backbone, split: str, most: int | None = None
+    ) -> tuple[Tensor, Tensor]:
+        """What the head reads of each row in order, and the labels, in eval mode.
+
+        Of the first `most` rows: float32 (rows, width) on the CPU, and (rows,).
+        """
+
     def generator(self, purpose: str) -> Generator:
         """A random stream of its own on the CPU, seeded by the cell's seed and the purpose."""
 

@@ -16,6 +16,7 @@ from bench.contract.tiny import Echo, Toy
 from bench.cost import free
 from bench.device import Precision
 from bench.heads import Described
+from bench.predict import features
 from bench.recipe import AdamW
 from bench.text import Batch, Rows
 from bench.train import Loop, Trace, train
@@ -84,6 +85,13 @@ class ToyRun:
             right = [(model(b).argmax(-1) == b.labels).float() for b in self.data.in_order(64)]
         return {"accuracy": torch.cat(right).mean().item()}
 
+    def features(
+        self, model: Backbone, split: str, most: int | None = None
+    ) -> tuple[Tensor, Tensor]:
+        """What the head reads of each row, and the labels; every split has the same rows."""
+        found = features(model, self.data, torch.device("cpu"), self.precision, most)
+        return found, torch.tensor(self.data.labels[:most])
+
     def _score(self, model: Backbone) -> Callable[[], float] | None:
         """An evaluation that never prefers an earlier epoch."""
         seen: list[Any] = []
@@ -98,6 +106,7 @@ class ToyRun:
         run, model = copy.copy(self), copy.deepcopy(model)
         method = resolve(need.method, "")
         run.recipe, run.losses = replace(self.recipe, **need.recipe), []
+        run.checkpoint, run.dies_at, run.watched = None, None, False  # it has ended already
         prepared(method, model, run)
         method.fit(model, run)
         return {n: p.detach() for n, p in model.named_parameters() if p.requires_grad}

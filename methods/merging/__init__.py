@@ -1,1 +1,1 @@
-"""Weights of several runs made into one: pure algorithms."""
+"""What is worked out from the weights, outputs or features of finished models: pure algorithms."""
