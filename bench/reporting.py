@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from reports.interchange.hub import Benchmark
     from reports.layout import Column, Table
     from reports.material import Material
+    from reports.measures import Measure
 
 SCREEN = ("md", "tex", "csv", "html")  # what may stand there: tables alone
 PICTURES = ("png", "svg", "pdf")
@@ -66,6 +67,7 @@ def of_store(store: Store, view: View = PLAIN) -> "Material":
     ValueError where there is no record, or for a row that there is not.
     """
     from reports.apart import apart
+    from reports.checks import task as named
     from reports.files import Files
     from reports.material import Material, Part, laid_out, papers
 
@@ -74,7 +76,7 @@ def of_store(store: Store, view: View = PLAIN) -> "Material":
         raise ValueError(next(iter(store.damaged.values()), f"no records in {store.root}"))
     parts: list[Part] = []
     for group in apart(records):
-        names = sorted({_name(record) for record in group})
+        names = sorted({named(record) for record in group})
         columns = [_column(_task(name), group, name) for name in names]
         parts += laid_out(group, columns, "All records", [])
     return Material(
@@ -86,7 +88,7 @@ def of_store(store: Store, view: View = PLAIN) -> "Material":
         files=Files(store),
         labels={
             name: task.labels
-            for name in {_name(record) for record in records}
+            for name in {named(record) for record in records}
             if (task := _task(name))
         },
         unread=tuple(store.damaged.values()),
@@ -183,28 +185,61 @@ def _benchmarks() -> dict[str, "Benchmark"]:
 
 def _column(task: Task | None, records: Sequence[Record], name: str = "") -> "Column":
     """The column of a task; of one that is not known here, its records' primary metric."""
+    from reports import checks
     from reports.layout import Column
 
-    own = [record for record in records if _name(record) == (task.name if task else name)]
+    name = _named(task) if task else name
+    own = [record for record in records if checks.task(record) == name]
     had = {metric for record in own for metric in record.metrics}
     if task is None:
         primary = next((r.primary for r in own if r.primary), "") or min(had, default="score")
         return Column(name, name, (primary,), primary)
     # a reported split may be absent from the data
     shown = tuple(metric for metric in task.shown if metric == task.primary or metric in had)
-    return Column(task.name, task.title, shown, task.primary, task.spread, task.units)
+    of = _measures(_parts(task))
+    return Column(name, task.title, shown, task.primary, task.spread, task.units, of)
+
+
+def _named(task: Task) -> str:
+    """As records' tasks go by in tables: "sst2"; a composite one with what it is made of."""
+    parts = [part.name for part in _parts(task)]
+    return f"{task.name}[of={'+'.join(parts)}]" if parts else task.name
+
+
+def _parts(task: Task) -> Sequence[Task]:
+    return getattr(task, "parts", ())
+
+
+def _measures(parts: Sequence[Task]) -> dict[str, "Measure"]:
+    """What the metrics of a composite task are: one a part, called as the part is, and the mean."""
+    from reports.measures import MEAN, Measure, measure
+
+    if not parts:
+        return {}
+    titles = [part.title for part in parts]
+    found = {}
+    for part in parts:
+        own = measure(part.primary)
+        title = part.title if titles.count(part.title) == 1 else part.name
+        arrow = "↓" if own.falls else ""
+        found[part.name] = Measure(f"{title}{arrow}", own.name, own.falls)
+    return {**found, MEAN: Measure("Mean", "mean over these", all(m.falls for m in found.values()))}
 
 
 def _shown_at_all(record: Record) -> bool:
-    task = _task(_name(record))
+    from reports.checks import task as named
+
+    task = _task(named(record))
     makes = task is not None and task.formulation in ("language", "masked")
     return not makes and "report=selection" not in record.cell.recipe
 
 
-def _name(record: Record) -> str:
-    return record.cell.task.partition("[")[0]
-
-
 def _task(name: str) -> Task | None:
-    """The task of that name, unless it is another distribution's that is not installed here."""
-    return tasks[name]() if name in tasks.names() else None
+    """The task of that name, with its parts where it has some.
+
+    None where it is another distribution's that is not installed here.
+    """
+    try:
+        return spec.build(tasks, name)
+    except ValueError:
+        return None
