@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from bench.record import Record
-from reports import marks, merged, notes, shares
+from reports import agreement, marks, merged, notes, shares
 from reports.blocks import Block, facts
 from reports.entries import row
 from reports.examples import Answers
@@ -84,6 +84,7 @@ def _table(
             *_footnotes(block, ours, title),
             *merged.footnotes(block),
             *([shares.TOLD] if kept else ()),
+            *agreement.footnotes(block),
             *marked.footnotes(),
             *papers.footnotes(beneath, block.columns),
             *omitted,

@@ -146,3 +146,35 @@ def table() -> list[Record]:
             scores = [score + 0.01 * n + noise * (n + 2) for n in range(-1, 2)]
             found.append(mixed(label, scores, seed, {**COST, **needed, **cost}, **where))
     return found
+
+
+EVIDENCE = (-0.62, -0.55, -0.5, -0.46, -0.41, -0.38, -0.42, -0.66, -0.58)
+TUNED = (0.6, 0.68, 0.71, 0.76, 0.82, 0.81, 0.8, 0.57, 0.66)
+
+
+def candidate(number: int) -> str:
+    """Layers 0 to 6 by their mean, then two by their first token."""
+    layers, pool = (number, "mean") if number < 7 else (3 * (number - 6), "first")
+    return f"cut[layers={layers},pool={pool}]"
+
+
+def selection(
+    task: str = "sst2", seeds: int = 1, turned: bool = False, shift: float = 0.0
+) -> list[Record]:
+    """LogME and the tuned runs of nine candidates; `turned`: ranked the other way round."""
+    found = []
+    for number, (evidence, score) in enumerate(zip(EVIDENCE, TUNED, strict=True)):
+        name = candidate(number)
+        for seed in range(seeds):
+            told = {
+                "evidence": (-1 if turned else 1) * evidence + shift,
+                "candidate": name,
+                **{"classes": [evidence], "rows": 600, "width": 384},
+            }
+            asked = cell(f"logme {number}", task, seed), cell(f"cut {number}", task, seed)
+            each = ({"accuracy": None}, {"logme": told}), ({"accuracy": score}, {"candidate": name})
+            found += [
+                replace(scored(a, metrics, **where), primary="accuracy")
+                for a, (metrics, where) in zip(asked, each, strict=True)
+            ]
+    return found
