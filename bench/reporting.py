@@ -76,8 +76,8 @@ def of_store(store: Store, view: View = PLAIN) -> "Material":
         raise ValueError(next(iter(store.damaged.values()), f"no records in {store.root}"))
     parts: list[Part] = []
     for group in apart(records):
-        names = sorted({named(record) for record in group})
-        columns = [_column(_task(name), group, name) for name in names]
+        known = {named(record): record for record in reversed(group)}
+        columns = [_column(_task(known[name]), group, name) for name in sorted(known)]
         parts += laid_out(group, columns, "All records", [])
     return Material(
         name="report",
@@ -88,8 +88,8 @@ def of_store(store: Store, view: View = PLAIN) -> "Material":
         files=Files(store),
         labels={
             name: task.labels
-            for name in {named(record) for record in records}
-            if (task := _task(name))
+            for name, record in {named(record): record for record in records}.items()
+            if (task := _task(record))
         },
         unread=tuple(store.damaged.values()),
     )
@@ -196,8 +196,8 @@ def _column(task: Task | None, records: Sequence[Record], name: str = "") -> "Co
         return Column(name, name, (primary,), primary)
     # a reported split may be absent from the data
     shown = tuple(metric for metric in task.shown if metric == task.primary or metric in had)
-    of = _measures(_parts(task))
-    return Column(name, task.title, shown, task.primary, task.spread, task.units, of)
+    title = f"{task.title} of {_listed(_titles(task))}" if _parts(task) else task.title
+    return Column(name, title, shown, task.primary, task.spread, task.units, _measures(task))
 
 
 def _named(task: Task) -> str:
@@ -210,36 +210,47 @@ def _parts(task: Task) -> Sequence[Task]:
     return getattr(task, "parts", ())
 
 
-def _measures(parts: Sequence[Task]) -> dict[str, "Measure"]:
+def _titles(task: Task) -> list[str]:
+    """What tables call the parts of a composite task; a metric's name where they share a title."""
+    titles = [part.title for part in _parts(task)]
+    return [
+        title if titles.count(title) == 1 else metric
+        for title, metric in zip(titles, task.metrics, strict=False)
+    ]
+
+
+def _measures(task: Task) -> dict[str, "Measure"]:
     """What the metrics of a composite task are: one a part, called as the part is, and the mean."""
     from reports.measures import MEAN, Measure, measure
 
-    if not parts:
+    if not _parts(task):
         return {}
-    titles = [part.title for part in parts]
     found = {}
-    for part in parts:
+    for metric, part, title in zip(task.metrics, _parts(task), _titles(task), strict=False):
         own = measure(part.primary)
-        title = part.title if titles.count(part.title) == 1 else part.name
-        arrow = "↓" if own.falls else ""
-        found[part.name] = Measure(f"{title}{arrow}", own.name, own.falls)
+        found[metric] = Measure(f"{title}{'↓' * own.falls}", own.name, own.falls)
     return {**found, MEAN: Measure("Mean", "mean over these", all(m.falls for m in found.values()))}
 
 
-def _shown_at_all(record: Record) -> bool:
-    from reports.checks import task as named
+def _listed(words: Sequence[str]) -> str:
+    *most, last = words
+    return f"{', '.join(most)} and {last}" if most else last
 
-    task = _task(named(record))
+
+def _shown_at_all(record: Record) -> bool:
+    task = _task(record)
     makes = task is not None and task.formulation in ("language", "masked")
     return not makes and "report=selection" not in record.cell.recipe
 
 
-def _task(name: str) -> Task | None:
-    """The task of that name, with its parts where it has some.
+def _task(record: Record) -> Task | None:
+    """The task of the record; of a composite one with its parts, else as it is by itself.
 
     None where it is another distribution's that is not installed here.
     """
+    name, bracket, _ = record.cell.task.partition("[")
+    whole = bracket and name in tasks.names() and getattr(tasks[name], "composed", False)
     try:
-        return spec.build(tasks, name)
+        return spec.build(tasks, record.cell.task if whole else name)
     except ValueError:
         return None

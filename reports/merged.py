@@ -78,12 +78,16 @@ def _chosen(records: Sequence[Record]) -> str:
     grid = len(set(values))
     over = f", of {grid} values from {min(values):g} to {max(values):g}"
     names = _listed([*dict.fromkeys(str(sweep.get("of", "value")) for sweep in sweeps)])
-    rules = [*dict.fromkeys(str(sweep["rule"]).rstrip(".") for sweep in sweeps if "rule" in sweep)]
+    rules = [*dict.fromkeys(_rule(sweep["rule"]) for sweep in sweeps if "rule" in sweep)]
     alike = len(set(chosen)) == 1
     found = f"{chosen[0]:g}" if alike else _listed([f"{value:g}" for value in chosen])
     seeds = "" if alike else " by seed"
     by = f"; rule: {'; '.join(rules)}" if rules else ""
     return f"Chosen on selection rows: {names} {found}{seeds}{over}{by}"
+
+
+def _rule(told: object) -> str:
+    return str(told).rstrip(".").removesuffix(" on selection rows")
 
 
 def _cost(rows: dict[str, list[Record]]) -> str:

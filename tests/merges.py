@@ -36,7 +36,7 @@ class Mix:
     """Stands in for the composite task of two tasks of GLUE."""
 
     name = "mix"
-    title = "Two of GLUE"
+    title = "Mix"
     primary = MEAN
     spread = True
     formulation = "classification"
@@ -81,7 +81,7 @@ def sweep(seed: int = 0, chosen: float = 0.8, of: str = "scale") -> dict[str, An
         "values": GRID,
         "selection": {MEAN: mean, **parts},
         "chosen": chosen,
-        "rule": "the mean over parts, ties to the smaller",
+        "rule": "the highest mean on selection rows",
     }
 
 

@@ -63,7 +63,7 @@ def test_column_is_read_from_the_task_and_its_parts():
     )
     record = replace(record, metrics={"sst2": 0.5, "cola": 0.25, "mean": 0.375})
     found = _column(Mix(), [record])
-    assert (found.task, found.title) == (checks.task(record), "Two of GLUE")
+    assert (found.task, found.title) == (checks.task(record), "Mix of SST-2 and CoLA")
     assert [part.heading for part in found.each()] == ["SST-2", "CoLA", "Mean"]
     assert [found.measure(name).name for name in found.shown] == [
         *("accuracy", "Matthews correlation", "mean over these"),
@@ -72,14 +72,14 @@ def test_column_is_read_from_the_task_and_its_parts():
     assert [entry.text for entry in made.rows[0]][2:] == ["50.0", "25.0", "37.5"]
 
 
-def test_parts_of_one_title_go_by_their_names():
+def test_parts_of_one_title_go_by_their_metrics():
     class Twice(Mix):
-        parts = (Mix.parts[0], type("Few", (), {"name": "few-sst2", "title": "SST-2"})())
+        parts = (Mix.parts[0], Mix.parts[0], Mix.parts[1])
+        metrics = ("sst2", "sst2 2", "cola", "mean")
 
-    Twice.parts[1].primary = "accuracy"
-    assert [m.short for m in _column(Twice(), []).measures.values()] == [
-        *("sst2", "few-sst2", "Mean"),
-    ]
+    found = _column(Twice(), [])
+    assert found.title == "Mix of sst2, sst2 2 and CoLA"
+    assert [m.short for m in found.measures.values()] == ["sst2", "sst2 2", "CoLA", "Mean"]
 
 
 @pytest.mark.parametrize(
@@ -118,11 +118,13 @@ def test_two_mixes_of_a_store_are_not_taken_for_one(tmp_path):
 
 
 def test_mix_of_a_store_has_a_table_of_its_own(tmp_path, monkeypatch):
-    monkeypatch.setattr(reporting, "_task", lambda name: Mix() if name[:3] == "mix" else None)
+    monkeypatch.setattr(
+        reporting, "_task", lambda record: Mix() if "mix" in record.cell.task else None
+    )
     scores = {"sst2": 0.5, "cola": 0.25, "mean": 0.375}
     found = replace(mixed_of("mix[of=sst2+cola]"), metrics=scores)
     made = of_store(kept(tmp_path, [found, scored(cell(task="x", data="files@0a"), 0.5)]))
-    assert [part.title for part in made.parts] == ["All records", "Two of GLUE"]
+    assert [part.title for part in made.parts] == ["All records", "Mix of SST-2 and CoLA"]
     assert "| mean   |        0 / 22.7M |  50.0 | 25.0 | 37.5 |" in text(made, "md")
 
 
@@ -142,7 +144,7 @@ def test_merge_says_its_space_and_of_what_it_was_merged():
 
 def test_coefficient_says_that_selection_rows_chose_it():
     found = [mixed("taskvector", 0.8, seed, sweep=sweep(seed, 0.8)) for seed in range(2)]
-    rule = "rule: the mean over parts, ties to the smaller (taskvector)."
+    rule = "rule: the highest mean (taskvector)."
     assert beneath(one(found), "Chosen") == [
         f"Chosen on selection rows: scale 0.8, of 21 values from 0 to 2; {rule}"
     ]

@@ -217,15 +217,18 @@ def test_parts_beyond_eight_are_left_out_and_named():
     assert "part7" not in lines(drawn(plot).axes[0])
 
 
-def test_sweep_of_a_common_task_is_titled_by_it():
+def test_sweep_of_a_common_task_has_its_metrics():
+    told_of = {**sweep(), "selection": {"accuracy": GRID, "f1": GRID[::-1]}}
     found = [
-        scored(cell("t", task), 0.5, sweep={**sweep(), "selection": {"mean": GRID}})
+        scored(cell("t", task), {"accuracy": 0.5, "f1": 0.5}, sweep=told_of)
         for task in ("sst2", "mrpc")
     ]
-    found[1] = replace(found[1], metrics={"accuracy": 0.5, "f1": 0.5})
-    made = figure(coefficients, found, (SST2, MRPC))
+    (plot,) = coefficients.plots(scene(found, (SST2, MRPC)))
+    made = drawn(plot)
     assert [axes.get_title("left") for axes in made.axes] == ["t on SST-2", "t on MRPC"]
-    assert legend(made) == ["Mean", "chosen"]
+    assert legend(made) == ["primary metric", "f1", "chosen"]
+    assert lines(made.axes[0])["mean"][1] == pytest.approx([100 * x for x in GRID])
+    assert "what the task is judged by, each thin one a metric besides." in plot.caption
 
 
 @given(st.lists(st.lists(st.integers(0, 9), min_size=2, max_size=6, unique=True), max_size=4))

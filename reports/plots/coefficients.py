@@ -38,7 +38,7 @@ class Sweep(NamedTuple):
     """One run's: scores by coefficient, in the unit that tables print."""
 
     of: str
-    lines: Mapping[str, Line]  # by part; of the mean too
+    lines: Mapping[str, Line]  # by part; the mean, or what the task is judged by, is "mean"
     chosen: float | None
 
 
@@ -75,7 +75,7 @@ def plots(scene: Scene) -> list[Plot]:
         return []
     panels = [panel for panel, _ in found[: sheet.PANELS]]
     columns = scene.block.columns
-    titles = {c.primary: c.title for c in columns if c.composed} or {MEAN: "Mean"}
+    titles = {c.primary: c.title for c in columns if c.composed} or {MEAN: "primary metric"}
     factor = found[0][1].column.unit(found[0][1].column.primary)[0]
     label = f"Selection score × {factor:g}" if factor != 1 else "Selection score"  # noqa: RUF001
 
@@ -83,7 +83,7 @@ def plots(scene: Scene) -> list[Plot]:
         return _drawn(title, panels, titles, label)
 
     what = "Score by coefficient"
-    return [scene.plot("coefficients", what, _caption(found, panels, titles), drawing)]
+    return [scene.plot("coefficients", what, _caption(scene, found, panels, titles), drawing)]
 
 
 def _sweep(record: Record, slot: Slot) -> Sweep | None:
@@ -93,7 +93,8 @@ def _sweep(record: Record, slot: Slot) -> Sweep | None:
     lines = {}
     for name, scores in mapping(told.get("selection")).items():
         if found := line(told.get("values"), scores):
-            lines[str(name)] = Line(found.x, factor * found.y)
+            main = name == slot.column.primary
+            lines[MEAN if main else str(name)] = Line(found.x, factor * found.y)
     chosen = number(told.get("chosen"))
     return (
         Sweep(str(told.get("of", "value")), lines, chosen if math.isfinite(chosen) else None)
@@ -179,7 +180,10 @@ def _chosen(axes: Axes, panel: Panel, value: float) -> None:
 
 
 def _caption(
-    found: Sequence[tuple[Panel, Slot]], panels: Sequence[Panel], titles: Mapping[str, str]
+    scene: Scene,
+    found: Sequence[tuple[Panel, Slot]],
+    panels: Sequence[Panel],
+    titles: Mapping[str, str],
 ) -> list[str]:
     rules = {
         rule
@@ -193,10 +197,13 @@ def _caption(
         if several
         else ""
     )
+    composed = scene.block.columns[0].composed
+    parts = any(part != MEAN for panel in panels for part in panel.parts)
+    main = "the mean over parts" if composed else "what the task is judged by"
+    main += f", each thin one a {'part' if composed else 'metric besides'}" * parts
     beyond = [titles.get(part, part) for part in _parts(panels) if part != MEAN][PARTS:]
     return [
-        "Score on the selection rows by the coefficient of a merge: the thick line is the mean "
-        "over parts, each thin one a part.",
+        f"Score on the selection rows by the coefficient of a merge: the thick line is {main}.",
         f"{seeds}Diamonds stand at what was chosen, on the mean of the seeds that chose it.",
         f"Chosen by: {'; '.join(sorted(rules))}." if rules else "",
         f"Parts left out for want of room: {listed(beyond)}." if beyond else "",
