@@ -12,7 +12,8 @@ from bench import reporting
 from bench.reporting import _column, of_store, text
 from reports import checks, merged, shares
 from reports.blocks import blocks
-from reports.layout import NO_VALUE, NOT_RUN
+from reports.layout import NO_VALUE, NOT_RUN, Column
+from reports.measures import Measure
 from reports.render import csv, html, latex, markdown
 from reports.tables import tables
 from tests.merges import MIX, PARTS, SIBLINGS, TASK, Mix, merge, mixed, sweep, table
@@ -80,6 +81,18 @@ def test_parts_of_one_title_go_by_their_metrics():
     found = _column(Twice(), [])
     assert found.title == "Mix of sst2, sst2 2 and CoLA"
     assert [m.short for m in found.measures.values()] == ["sst2", "sst2 2", "CoLA", "Mean"]
+
+
+def test_part_is_not_taken_for_a_part_of_the_data():
+    of = {"a_seen": Measure("A", "accuracy"), "mean": Measure("Mean", "mean over these")}
+    odd = Column("mix[of=a_seen+b]", "Mix", tuple(of), "mean", spread=True, measures=of)
+    (made,) = tables(
+        [replace(mixed_of("mix[of=a_seen+b]"), metrics=dict.fromkeys(of, 0.5))], [odd], title="x"
+    )
+    assert made.columns[2:] == ("A", "Mean")
+    assert "A: accuracy; Mean: mean over these. Higher is better. Printed times 100: A, Mean." in (
+        made.footnotes
+    )
 
 
 @pytest.mark.parametrize(

@@ -191,6 +191,10 @@ def test_seeds_are_faint_lines_and_bands_about_their_mean():
     faint = [x for x in axes.get_lines() if x.get_label() == "_seed"]
     assert [[*x.get_ydata()] for x in faint] == [pytest.approx([*100 * one]) for one in each]
     assert len(axes.collections) == len(PARTS)
+    of_part = 100 * np.array([sweep(n)["selection"]["sst2"] for n in range(3)])
+    band = axes.collections[0].get_paths()[0].vertices
+    for x, ends in zip(GRID, zip(of_part.min(0), of_part.max(0), strict=True), strict=True):
+        assert {*np.round(ends, 6)} == {*np.round(band[band[:, 0] == x, 1], 6)}
     assert len(figure(coefficients, swept()).axes[0].collections) == 0
 
 
