@@ -207,6 +207,11 @@ class Backbone(nn.Module):
         """Where a model that writes keeps its output map; None where the head is the task's own."""
         return Site("output", self.net, "lm_head") if self.writes else None
 
+    def cut(self, layers: int) -> None:
+        """Keeps the first `layers` layers of the encoder alone; 0: the embeddings."""
+        del self.stacks[0][layers:]
+        self.settings.num_hidden_layers = layers
+
     def train(self, mode: bool = True) -> "Backbone":
         super().train(mode)
         if self.still:

@@ -70,6 +70,7 @@ class CellRun:
         self.generators: dict[str, torch.Generator] = {}
         self.trace = Trace()
         self.predictions: dict[str, list[Any]] = {}
+        self.featured: dict[str, Rows] = {}  # splits with what the head reads, see mean_loss
         self.evaluated = Work()  # since it was last begun anew
         self.peak, self.energy = Peak(self.device), Energy(self.device)
 
@@ -147,6 +148,16 @@ class CellRun:
             found, expected = {first: found[split]}, {first: expected[split]}
         return self.task.score(found, expected)
 
+    def mean_loss(self, model: Backbone, split: str) -> float:
+        """Mean cross-entropy in nats over "train", "selection" or "test", in eval mode.
+
+        Where the test has several splits, the mean of theirs. Asked again and again of a model with
+        nothing below its head to train, it computes what the head reads once.
+        """
+        self.group.alone_from_here()
+        names = list(self.data.test) if split == "test" else [split]
+        return sum(self._loss(model, self._read_once(model, name)) for name in names) / len(names)
+
     def cost(self, counted: Account) -> dict[str, Any]:
         """What the record says the cell has cost, but for its files."""
         (tokens, shape), trained, evaluated = self._served(), self.trace, self.evaluated
@@ -210,6 +221,15 @@ class CellRun:
 
     def _loss(self, model: Backbone, rows: Any) -> Any:
         return mean_loss(model, rows, self.device, self.precision)
+
+    def _read_once(self, model: Backbone, name: str) -> Rows:
+        """The rows of a split, with what the head reads of them where that stays the same."""
+        if model.still and name not in self.featured:
+            model.eval()
+            with tempfile.TemporaryDirectory() as own:
+                found = featured(model, self.splits[name], self.device, self.precision, Path(own))
+            self.featured[name] = found or self.splits[name]
+        return self.featured.get(name, self.splits[name])
 
     def _selected(self, model: Backbone, split: str) -> float | None:
         return self._score(self.evaluate(model, split))

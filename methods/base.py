@@ -43,6 +43,9 @@ class Run(Protocol):
     def evaluate(self, model: Backbone, split: str) -> dict[str, float | None]:
         """The task's metrics on "selection" or "test", in eval mode."""
 
+    def mean_loss(self, model: Backbone, split: str) -> float:
+        """Mean cross-entropy in nats over "train", "selection" or "test", in eval mode."""
+
     def generator(self, purpose: str) -> Generator:
         """A random stream of its own on the CPU, seeded by the cell's seed and the purpose."""
 

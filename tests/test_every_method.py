@@ -31,6 +31,9 @@ VARIANTS = [
     "adamix[inner=prompt]",
     "adamix[inner=prefix[mlp=24]]",
     "adamix[inner=prefix[mlp=none]]",
+    "rebasin[of=mlp[layers=1,width=8],count=3]",
+    "rebasin[of=scratch[layers=1]]",
+    "rebasin[of=full]",
 ]
 BARS = {"head": 0.65, "prefix": 0.7}  # what a frozen random encoder lets them reach
 NAMES = [*method.names(), *alias.names()]
@@ -41,10 +44,22 @@ ITEMS = [item.name for contract in check.CONTRACT for item in contract.items]
 MOVES = {"trains-only-returned", "moves-all", "finalize-keeps-outputs", "served-is-counted"}
 WHOLE = ["lora", "adamix-adapter"]  # looked at in full among the fast tests
 WRITES = ("a prompt serves encoders",)
+CLASSES = {"mlp": ("a head for classes",), "scratch": ("scratch serves encoders",)}
+KNOWN = ("rebasin knows the permutations of bert and roberta",)
+CLASSES["rebasin"] = CLASSES["mlp"]  # its default runs
 UNSERVED = {  # family: method: what is said of it
-    "deberta-v2": {"prefix": ("takes no past keys",)},
-    "gpt2": {"prompt": WRITES, "adapter": ("no place 'ffn_norm'",)},
-    "t5": {"prompt": WRITES, "adapter": ("no place 'ffn_norm'",), "bitfit": ("has none",)},
+    "deberta-v2": {
+        "prefix": ("takes no past keys",),
+        "full": KNOWN,
+        "scratch": KNOWN,
+    },
+    "gpt2": {**CLASSES, "prompt": WRITES, "adapter": ("no place 'ffn_norm'",)},
+    "t5": {
+        **CLASSES,
+        "prompt": WRITES,
+        "adapter": ("no place 'ffn_norm'",),
+        "bitfit": ("has none",),
+    },
 }
 
 

@@ -99,7 +99,8 @@ def among(package: str) -> list[str]:
 
 ASKED = [*among("bench.commands"), "bench.reporting"]
 LAYERS = among("methods.layers")
-HOOKS = [name for name in among("methods") if name not in LAYERS]
+MERGING = among("methods.merging")
+HOOKS = [name for name in among("methods") if name not in [*LAYERS, *MERGING]]
 
 
 @pytest.mark.parametrize(
@@ -156,6 +157,11 @@ def test_method_knows_the_backbone_and_no_task_runner_or_report(name):
 @pytest.mark.parametrize("name", LAYERS)
 def test_layer_knows_other_layers_only(name):
     assert foreign(imports(SOURCES[name], inside=True), {"methods.layers"}) == []
+
+
+@pytest.mark.parametrize("name", MERGING)
+def test_merging_knows_tensors_and_layers_only(name):
+    assert foreign(imports(SOURCES[name]), {"methods.layers", "methods.merging"}) == []
 
 
 @pytest.mark.parametrize("name", among("tasks"))

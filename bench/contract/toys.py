@@ -15,6 +15,7 @@ from bench.checkpoint import Checkpoint
 from bench.contract.tiny import Echo, Toy
 from bench.cost import free
 from bench.device import Precision
+from bench.predict import mean_loss
 from bench.recipe import AdamW
 from bench.text import Batch, Rows
 from bench.train import Loop, Trace, train
@@ -71,6 +72,10 @@ class ToyRun:
         with torch.no_grad():
             right = [(model(b).argmax(-1) == b.labels).float() for b in self.data.in_order(64)]
         return {"accuracy": torch.cat(right).mean().item()}
+
+    def mean_loss(self, model: Backbone, split: str) -> float:
+        """Mean cross-entropy in nats over the rows, in eval mode."""
+        return mean_loss(model, self.data, torch.device("cpu"), self.precision)
 
     def _score(self, model: Backbone) -> Callable[[], float] | None:
         """An evaluation that never prefers an earlier epoch."""

@@ -1,0 +1,1 @@
+"""Weights of several runs made into one: pure algorithms."""
