@@ -29,7 +29,7 @@ from bench.predict import mean_loss, predict, write
 from bench.reader import Reader
 from bench.recipe import SELECTION, recipe
 from bench.record import WEIGHTS
-from bench.text import Rows, Shape, tokenizer
+from bench.text import First, Rows, Shape, tokenizer
 from bench.tokencache import remembered
 from bench.train import Loop, Trace, steps, train
 from bench.weights import config
@@ -70,7 +70,7 @@ class CellRun:
         self.generators: dict[str, torch.Generator] = {}
         self.trace = Trace()
         self.predictions: dict[str, list[Any]] = {}
-        self.featured: dict[str, Rows] = {}  # splits with what the head reads, see mean_loss
+        self.looked_at: dict[tuple[str, int | None], Rows] = {}  # see mean_loss
         self.evaluated = Work()  # since it was last begun anew
         self.peak, self.energy = Peak(self.device), Energy(self.device)
 
@@ -148,15 +148,17 @@ class CellRun:
             found, expected = {first: found[split]}, {first: expected[split]}
         return self.task.score(found, expected)
 
-    def mean_loss(self, model: Backbone, split: str) -> float:
+    def mean_loss(self, model: Backbone, split: str, rows: int | None = None) -> float:
         """Mean cross-entropy in nats over "train", "selection" or "test", in eval mode.
 
-        Where the test has several splits, the mean of theirs. Asked again and again of a model with
-        nothing below its head to train, it computes what the head reads once.
+        `rows`: how many of each split, the first ones, at most; none: all. Where the test has
+        several splits, the mean of theirs. What the head reads of a row is computed once in a cell
+        where nothing below the head trains.
         """
         self.group.alone_from_here()
         names = list(self.data.test) if split == "test" else [split]
-        return sum(self._loss(model, self._read_once(model, name)) for name in names) / len(names)
+        losses = [self._loss(model, self._looked_at(model, name, rows)) for name in names]
+        return sum(losses) / len(losses)
 
     def cost(self, counted: Account) -> dict[str, Any]:
         """What the record says the cell has cost, but for its files."""
@@ -222,14 +224,16 @@ class CellRun:
     def _loss(self, model: Backbone, rows: Any) -> Any:
         return mean_loss(model, rows, self.device, self.precision)
 
-    def _read_once(self, model: Backbone, name: str) -> Rows:
-        """The rows of a split, with what the head reads of them where that stays the same."""
-        if model.still and name not in self.featured:
-            model.eval()
-            with tempfile.TemporaryDirectory() as own:
-                found = featured(model, self.splits[name], self.device, self.precision, Path(own))
-            self.featured[name] = found or self.splits[name]
-        return self.featured.get(name, self.splits[name])
+    def _looked_at(self, model: Backbone, name: str, rows: int | None) -> Rows:
+        """The first rows of a split, with what the head reads of them where that stays the same."""
+        if (name, rows) not in self.looked_at:
+            data = self.splits[name] if rows is None else First(self.splits[name], rows)
+            if model.still:
+                model.eval()
+                with tempfile.TemporaryDirectory() as own:
+                    data = featured(model, data, self.device, self.precision, Path(own)) or data
+            self.looked_at[name, rows] = data
+        return self.looked_at[name, rows]
 
     def _selected(self, model: Backbone, split: str) -> float | None:
         return self._score(self.evaluate(model, split))

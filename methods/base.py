@@ -43,8 +43,11 @@ class Run(Protocol):
     def evaluate(self, model: Backbone, split: str) -> dict[str, float | None]:
         """The task's metrics on "selection" or "test", in eval mode."""
 
-    def mean_loss(self, model: Backbone, split: str) -> float:
-        """Mean cross-entropy in nats over "train", "selection" or "test", in eval mode."""
+    def mean_loss(self, model: Backbone, split: str, rows: int | None = None) -> float:
+        """Mean cross-entropy in nats over "train", "selection" or "test", in eval mode.
+
+        `rows`: how many of each split, the first ones, at most; none: all.
+        """
 
     def generator(self, purpose: str) -> Generator:
         """A random stream of its own on the CPU, seeded by the cell's seed and the purpose."""

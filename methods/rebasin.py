@@ -44,6 +44,7 @@ class Rebasin(Method):
     of: str = "mlp"
     inner: str = "soup"  # the uniform mean, as in the source
     count: int = 2
+    rows: int | None = None  # of each split the losses are of, the first ones; none: all, as there
 
     def __post_init__(self) -> None:
         if not isinstance(self.trained, ALIGNED):
@@ -55,6 +56,8 @@ class Rebasin(Method):
             raise unknown("merge of weights alone", self.inner, MERGES)
         if self.count < 2:
             raise ValueError(f"expected count of at least 2, got {self.count}")
+        if self.rows is not None and self.rows < 1:
+            raise ValueError(f"expected rows of at least 1 or none, got {self.rows}")
 
     @property
     def trained(self) -> Method:
@@ -113,8 +116,8 @@ class Rebasin(Method):
         from methods.merging.barrier import height, shares
 
         found = self._aligned(model, run)
-        naive = _line(model, run, run.parents()[:2])
-        aligned = naive if found.identity else _line(model, run, found.runs[:2])
+        naive = self._line(model, run, run.parents())
+        aligned = naive if found.identity else self._line(model, run, found.runs)
         heights = [{split: height(line[split]) for split in line} for line in (naive, aligned)]
         return {
             "points": shares(),
@@ -124,6 +127,17 @@ class Rebasin(Method):
             "identity": found.identity,
             "rounds": found.rounds,
         }
+
+    def _line(self, model: Backbone, run, runs) -> dict[str, list[float]]:
+        """The loss at each point between the first two of the runs, by split."""
+        from methods.merging.barrier import between, shares
+
+        found: dict[str, list[float]] = {"train": [], "test": []}
+        for share in shares():
+            put(model, between(runs[0], runs[1], share))
+            for split, losses in found.items():
+                losses.append(run.mean_loss(model, split, self.rows))
+        return found
 
 
 def drawn(text: str, number: int) -> str:
@@ -136,16 +150,3 @@ def drawn(text: str, number: int) -> str:
     name, options = spec.parse(text)
     options["draw"] = str(resolve(text, "").draw + number)  # type: ignore[attr-defined]
     return f"{name}[{','.join(f'{option}={value}' for option, value in options.items())}]"
-
-
-def _line(model: Backbone, run, ends) -> dict[str, list[float]]:
-    """The loss at each point between two networks, by split."""
-    from methods.merging.barrier import between, shares
-
-    a, b = ends
-    found: dict[str, list[float]] = {"train": [], "test": []}
-    for share in shares():
-        put(model, between(a, b, share))
-        for split, losses in found.items():
-            losses.append(run.mean_loss(model, split))
-    return found

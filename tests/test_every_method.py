@@ -44,18 +44,22 @@ ITEMS = [item.name for contract in check.CONTRACT for item in contract.items]
 MOVES = {"trains-only-returned", "moves-all", "finalize-keeps-outputs", "served-is-counted"}
 WHOLE = ["lora", "adamix-adapter"]  # looked at in full among the fast tests
 WRITES = ("a prompt serves encoders",)
-CLASSES = {"mlp": ("a head for classes",), "scratch": ("scratch serves encoders",)}
-KNOWN = ("rebasin knows the permutations of bert and roberta",)
-CLASSES["rebasin"] = CLASSES["mlp"]  # its default runs
+KNOWN = "rebasin knows the permutations of bert and roberta"
+ENCODES = {
+    "mlp": ("a head for classes",),
+    "rebasin": ("a head for classes",),  # as its default runs
+    "scratch": ("scratch serves encoders", KNOWN),
+    "full": (KNOWN,),  # under rebasin
+}
 UNSERVED = {  # family: method: what is said of it
     "deberta-v2": {
         "prefix": ("takes no past keys",),
-        "full": KNOWN,
-        "scratch": KNOWN,
+        "full": (KNOWN,),
+        "scratch": (KNOWN,),
     },
-    "gpt2": {**CLASSES, "prompt": WRITES, "adapter": ("no place 'ffn_norm'",)},
+    "gpt2": {**ENCODES, "prompt": WRITES, "adapter": ("no place 'ffn_norm'",)},
     "t5": {
-        **CLASSES,
+        **ENCODES,
         "prompt": WRITES,
         "adapter": ("no place 'ffn_norm'",),
         "bitfit": ("has none",),

@@ -17,7 +17,7 @@ from bench.cost import free
 from bench.device import Precision
 from bench.predict import mean_loss
 from bench.recipe import AdamW
-from bench.text import Batch, Rows
+from bench.text import Batch, First, Rows
 from bench.train import Loop, Trace, train
 from methods import resolve
 from methods.base import Method, Need
@@ -73,9 +73,10 @@ class ToyRun:
             right = [(model(b).argmax(-1) == b.labels).float() for b in self.data.in_order(64)]
         return {"accuracy": torch.cat(right).mean().item()}
 
-    def mean_loss(self, model: Backbone, split: str) -> float:
-        """Mean cross-entropy in nats over the rows, in eval mode."""
-        return mean_loss(model, self.data, torch.device("cpu"), self.precision)
+    def mean_loss(self, model: Backbone, split: str, rows: int | None = None) -> float:
+        """Mean cross-entropy in nats over the rows, or the first so many, in eval mode."""
+        data = self.data if rows is None else First(self.data, rows)
+        return mean_loss(model, data, torch.device("cpu"), self.precision)
 
     def _score(self, model: Backbone) -> Callable[[], float] | None:
         """An evaluation that never prefers an earlier epoch."""
