@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -10,15 +10,12 @@ from transformers import PreTrainedModel
 
 from bench import masked, past
 from bench.families import Unserved, family
-from bench.heads import Described, Gap, Head, Heads, Pooled, Vocabulary
+from bench.heads import Asked, Described, Gap, Head, Heads, Pooled, Vocabulary
 from bench.pretrained import auto, pretrained, whole
 from bench.text import Batch
 from bench.twice import Parting, Routed
 from bench.unfuse import unfuse
 from bench.weights import Weights, config, fills_gaps, pooling, verify
-
-if TYPE_CHECKING:
-    from tasks.base import Given
 
 
 @dataclass(frozen=True)
@@ -233,7 +230,7 @@ class Backbone(nn.Module):
         head = {id(p) for p in self.head.parameters()}
         return [p for p in self.parameters() if p.requires_grad and id(p) not in head]
 
-    def rehead(self, heads: "Sequence[Given]") -> None:
+    def rehead(self, heads: Sequence[Asked]) -> None:
         """Gives the model the heads that a task asks for; rows of one space share one.
 
         Without effect for the one head it has. What describes an output is yet to be embedded, see
@@ -248,7 +245,7 @@ class Backbone(nn.Module):
         self.head = made[0] if len(heads) == 1 else Heads(made, which)
         self.outputs = heads[0].outputs
 
-    def _head(self, given: "Given") -> Pooled:
+    def _head(self, given: Asked) -> Pooled:
         if given.described:
             return Described(self.settings, given.described, self.pool)
         return Head(self.settings, given.outputs, self.pool, self.inner)

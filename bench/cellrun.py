@@ -31,7 +31,7 @@ from bench.predict import features, mean_loss, predict, write
 from bench.reader import Reader
 from bench.recipe import SELECTION, recipe
 from bench.record import WEIGHTS
-from bench.text import Batch, Rows, Shape, tokenizer
+from bench.text import Batch, First, Rows, Shape, tokenizer
 from bench.tokencache import remembered
 from bench.train import Loop, Trace, steps, train
 from bench.weights import config
@@ -76,6 +76,7 @@ class CellRun:
         self.generators: dict[str, torch.Generator] = {}
         self.trace = Trace()
         self.predictions: dict[str, list[Any]] = {}
+        self.looked_at: dict[tuple[str, int | None], Rows] = {}  # see mean_loss
         self.evaluated = Work()  # since it was last begun anew
         self.fitted = 0.0  # seconds that setting the weights took, by whatever way
         self.peak, self.energy = Peak(self.device), Energy(self.device)
@@ -197,6 +198,18 @@ class CellRun:
         found = features(model.to(self.device), data, self.device, self.precision, most)
         return found, torch.tensor(data.labels[:most])
 
+    def mean_loss(self, model: Backbone, split: str, rows: int | None = None) -> float:
+        """Mean cross-entropy in nats over "train", "selection" or "test", in eval mode.
+
+        `rows`: how many of each split, the first ones, at most; none: all. Where the test has
+        several splits, the mean of theirs. What the head reads of a row is computed once in a cell
+        where nothing below the head trains.
+        """
+        self.group.alone_from_here()
+        names = list(self.data.test) if split == "test" else [split]
+        losses = [self._loss(model, self._looked_at(model, name, rows)) for name in names]
+        return sum(losses) / len(losses)
+
     def cost(self, counted: Account) -> dict[str, Any]:
         """What the record says the cell has cost, but for its files."""
         (tokens, shape), trained, evaluated = self._served(), self.trace, self.evaluated
@@ -265,6 +278,17 @@ class CellRun:
 
     def _loss(self, model: Backbone, rows: Any) -> Any:
         return mean_loss(model, rows, self.device, self.precision)
+
+    def _looked_at(self, model: Backbone, name: str, rows: int | None) -> Rows:
+        """The first rows of a split, with what the head reads of them where that stays the same."""
+        if (name, rows) not in self.looked_at:
+            data = self.splits[name] if rows is None else First(self.splits[name], rows)
+            if model.still:
+                model.eval()
+                with tempfile.TemporaryDirectory() as own:
+                    data = featured(model, data, self.device, self.precision, Path(own)) or data
+            self.looked_at[name, rows] = data
+        return self.looked_at[name, rows]
 
     def _selected(self, model: Backbone, split: str) -> float | None:
         return self._score(self.evaluate(model, split))

@@ -2,11 +2,24 @@
 
 import hashlib
 from collections.abc import Sequence
+from typing import Protocol
 
 import torch
 from torch import Tensor, nn
 from transformers import PretrainedConfig
 from transformers.activations import ACT2FN
+
+
+class Asked(Protocol):
+    """A head that a task asks for; equal ones are one."""
+
+    @property
+    def outputs(self) -> int:
+        """How many numbers it puts out a row."""
+
+    @property
+    def described(self) -> tuple[str, ...]:
+        """A text an output, where it is not trained but given; else none."""
 
 
 class Reader(nn.Module):

@@ -130,6 +130,16 @@ class Rows:
         return [batches[i] for i in source.permutation(len(batches))]
 
 
+class First(Rows):
+    """The first rows of a split alone."""
+
+    def __init__(self, data: Rows, rows: int):
+        self.data, self.lengths, self.labels = data, data.lengths[:rows], data.labels[:rows]
+
+    def batch(self, rows: np.ndarray) -> Batch:
+        return self.data.batch(rows)
+
+
 class Encoded(Rows):
     """Rows to be classified.
 

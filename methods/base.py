@@ -131,6 +131,12 @@ class Run(Protocol):
         Of the first `most` rows: float32 (rows, width) on the CPU, and (rows,).
         """
 
+    def mean_loss(self, model: Backbone, split: str, rows: int | None = None) -> float:
+        """Mean cross-entropy in nats over "train", "selection" or "test", in eval mode.
+
+        `rows`: how many of each split, the first ones, at most; none: all.
+        """
+
     def generator(self, purpose: str) -> Generator:
         """A random stream of its own on the CPU, seeded by the cell's seed and the purpose."""
 

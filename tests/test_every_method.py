@@ -33,6 +33,9 @@ VARIANTS = [
     "adamix[inner=prefix[mlp=none]]",
     "cut[layers=1,pool=first,start=random,of=lora]",
     "btuning[of=lora,candidates=none]",
+    "rebasin[of=mlp[layers=1,width=8],count=3]",
+    "rebasin[of=scratch[layers=1]]",
+    "rebasin[of=full]",
 ]
 BARS = {
     "head": 0.65,
@@ -49,12 +52,23 @@ ITEMS = [item.name for contract in check.CONTRACT for item in contract.items]
 MOVES = {"trains-only-returned", "moves-all", "finalize-keeps-outputs", "served-is-counted"}
 WHOLE = ["lora", "adamix-adapter"]  # looked at in full among the fast tests
 WRITES = ("a prompt serves encoders",)
-CANDIDATES = dict.fromkeys(("cut", "logme", "btuning"), ("layers are cut off encoders",))
+KNOWN = "rebasin knows the permutations of bert and roberta"
+ENCODES = {
+    **dict.fromkeys(("cut", "logme", "btuning"), ("layers are cut off encoders",)),
+    "mlp": ("a head for classes",),
+    "rebasin": ("a head for classes",),  # as its default runs
+    "scratch": ("scratch serves encoders", KNOWN),
+    "full": (KNOWN,),  # under rebasin
+}
 UNSERVED = {  # family: method: what is said of it
-    "deberta-v2": {"prefix": ("takes no past keys",)},
-    "gpt2": {**CANDIDATES, "prompt": WRITES, "adapter": ("no place 'ffn_norm'",)},
+    "deberta-v2": {
+        "prefix": ("takes no past keys",),
+        "full": (KNOWN,),
+        "scratch": (KNOWN,),
+    },
+    "gpt2": {**ENCODES, "prompt": WRITES, "adapter": ("no place 'ffn_norm'",)},
     "t5": {
-        **CANDIDATES,
+        **ENCODES,
         "prompt": WRITES,
         "adapter": ("no place 'ffn_norm'",),
         "bitfit": ("has none",),

@@ -33,7 +33,9 @@ SIDE = (
     *("text", "pairs", "prompts", "hidden", "twice", "tokencache", "cachefolder"),
 )
 MODEL = {f"bench.{name}" for name in (*SIDE, "steppers", "vocabulary", "checkpoint")}
-COMMANDS = [f"commands.{name}" for name in ("asked", "models", "records", "suites", "trials")]
+COMMANDS = [
+    f"commands.{name}" for name in ("asked", "merging", "models", "records", "suites", "trials")
+]
 LIGHT = {f"bench.{name}" for name in (*BOTTOM, *LATER, *COMMANDS)}
 
 
@@ -170,7 +172,7 @@ def test_merging_knows_states_and_what_a_model_and_its_batches_are(name):
 @pytest.mark.parametrize("name", among("tasks"))
 def test_task_never_imports_torch_or_what_tests_it(name):
     modules = imports(SOURCES[name], inside=True)
-    assert foreign(modules, {"bench.registry", "tasks"}) == []
+    assert foreign(modules, {"bench.registry", "bench.spec", "tasks"}) == []
     assert not {module.split(".")[0] for module in modules} & {"torch", "transformers"}
 
 

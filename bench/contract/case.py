@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from bench.backbone import Backbone
 from bench.contract.subject import SHORT, Subject
 from bench.contract.toys import ToyRun, asked, given, prepared, tensors
+from bench.cost import size
 from bench.families import Unserved
 from bench.text import Batch
 from methods.base import Method, Unsuited
@@ -39,7 +40,7 @@ class Served(NamedTuple):
     before: Tensor
     after: Tensor
     kept: list[nn.Parameter]
-    left: int  # parameters of the model afterwards
+    left: int  # parameters of the model afterwards, the head apart
 
 
 class Case:
@@ -93,7 +94,7 @@ class Case:
         model = self.fitted(self.subject.run(rows=SHORT)).model
         before = self.output(model)
         kept = self.method.finalize(model)
-        left = sum(p.numel() for p in model.parameters())
+        left = size(model.parameters()) - size(model.head.parameters())
         return Served(before, self.output(model), kept, left)
 
     @property

@@ -38,7 +38,8 @@ def _keeps(case: Case) -> str:
 
 @serving.item("served-is-counted", "counts", "finalize-keeps-outputs")
 def _served(case: Case) -> str:
-    found, plain = case.served, size(case.build().parameters())
+    found, built = case.served, case.build()
+    plain = size(built.parameters()) - size(built.head.parameters())
     if len({id(p) for p in found.kept}) < len(found.kept):
         raise Broken("expected every served parameter once, got one again")
     if found.left - plain > size(found.kept):

@@ -39,7 +39,7 @@ def _prepares(case: Case) -> str:
     if len({id(p) for p in found}) < len(found):
         twice = next(names[id(p)] for p in found if sum(p is q for q in found) > 1)
         raise Broken(f"expected every parameter once, got {twice} again")
-    returned = {*map(id, found), *map(id, held_before)}
+    returned = {*map(id, found), *map(id, held_before), *map(id, model.head.parameters())}
     for key in (key for key in names if key not in returned):
         raise Broken(f"expected every added parameter to be returned, got none for {names[key]}")
     return f"{len(found)} parameters of the model, each once, and all that were added"

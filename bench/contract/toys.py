@@ -16,9 +16,9 @@ from bench.contract.tiny import Echo, Toy
 from bench.cost import free
 from bench.device import Precision
 from bench.heads import Described
-from bench.predict import features
+from bench.predict import features, mean_loss
 from bench.recipe import AdamW
-from bench.text import Batch, Rows
+from bench.text import Batch, First, Rows
 from bench.train import Loop, Trace, train
 from methods import resolve
 from methods.base import Method, Need, spread
@@ -91,6 +91,11 @@ class ToyRun:
         """What the head reads of each row, and the labels; every split has the same rows."""
         found = features(model, self.data, torch.device("cpu"), self.precision, most)
         return found, torch.tensor(self.data.labels[:most])
+
+    def mean_loss(self, model: Backbone, split: str, rows: int | None = None) -> float:
+        """Mean cross-entropy in nats over the rows, or the first so many, in eval mode."""
+        data = self.data if rows is None else First(self.data, rows)
+        return mean_loss(model, data, torch.device("cpu"), self.precision)
 
     def _score(self, model: Backbone) -> Callable[[], float] | None:
         """An evaluation that never prefers an earlier epoch."""
