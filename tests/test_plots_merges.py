@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 
@@ -372,6 +372,8 @@ def test_run_without_a_score_is_left_out_and_the_kept_ones_stay(null):
 
 
 @given(st.lists(st.floats(0, 100), min_size=1, max_size=9), st.floats(0, 100))
+@example([80.0, 80.0, 81.0, 80.5], 5.0)
+@example([20.0, 20.0, 19.0, 20.5], 95.0)
 def test_span_has_its_core_and_more_than_half_of_the_values(values, core):
     found = soups.span([*values, core], [core])
     assert found.low < core < found.high
