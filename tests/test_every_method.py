@@ -52,9 +52,10 @@ ITEMS = [item.name for contract in check.CONTRACT for item in contract.items]
 MOVES = {"trains-only-returned", "moves-all", "finalize-keeps-outputs", "served-is-counted"}
 WHOLE = ["lora", "adamix-adapter"]  # looked at in full among the fast tests
 WRITES = ("a prompt serves encoders",)
+CANDIDATES = dict.fromkeys(("cut", "logme", "btuning"), ("layers are cut off encoders",))
 KNOWN = "rebasin knows the permutations of bert and roberta"
 ENCODES = {
-    **dict.fromkeys(("cut", "logme", "btuning"), ("layers are cut off encoders",)),
+    **CANDIDATES,
     "mlp": ("a head for classes",),
     "rebasin": ("a head for classes",),  # as its default runs
     "scratch": ("scratch serves encoders", KNOWN),
