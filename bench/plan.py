@@ -193,12 +193,20 @@ def _row_passes(trained: str, task: str, data: str) -> int | None:
     times = float(recipe["times"])
     if recipe["steps"] != "none":
         return round(times * int(recipe["steps"]) * int(recipe["batch"]))
+    rows = [_rows(part, data) for part in parts(task) or [task]]
+    known = [count for count in rows if count is not None]
+    whole = len(known) == len(rows)
+    return math.ceil(times * sum(known) * float(recipe["epochs"])) if whole else None
+
+
+def _rows(task: str, data: str) -> int | None:
+    """Training rows of a plain task, at most."""
     name, chosen = spec.parse(task)
     cap = chosen.get("rows", "none")
     most = [] if cap == "none" else [int(cap)]
     if not data.startswith("sample"):
         most += [count for split, count in tasks[name].official.items() if split == "train"]
-    return math.ceil(times * min(most) * float(recipe["epochs"])) if most else None
+    return min(most) if most else None
 
 
 def _like(cell: Cell) -> tuple[Any, ...]:
