@@ -325,8 +325,10 @@ def test_a_class_that_is_certain_has_no_fisher():
 def test_what_nothing_depends_on_has_a_fisher_of_0():
     model = backbone(outputs=2, pool="mean")
     model.head.unread = nn.Linear(2, 2)
-    found = fisher(model, [batch()], ["head.unread.weight"])
-    assert not found["head.unread.weight"].any()
+    unread, read = "head.unread.weight", "head.out.weight"
+    assert not fisher(model, [batch()], [unread])[unread].any()
+    both = fisher(model, [batch()], [unread, read])
+    assert not both[unread].any() and both[read].any()
 
 
 def test_a_fisher_leaves_no_trace_even_where_it_fails():

@@ -289,6 +289,14 @@ def test_padding_does_not_enter_gram_matrices(name):
     alike(found, grams(model, list(data.in_order(5)), rows))
 
 
+def test_positions_of_a_prompt_are_rows_and_keys_in_front_of_the_text_are_none():
+    for text, more in (("prompt[length=3]", 3), ("prefix", 0)):
+        model, data = reader(text)
+        names = [name for name in every(model) if ".attention." in name]
+        found = grams(model, list(data.in_order(8)), names)
+        assert {count for _, count in found.values()} == {int(data.lengths.sum()) + 21 * more}
+
+
 def test_texts_read_and_written_of_the_same_shape_are_told_apart():
     model, data = writer("t5"), EchoRun("t5").data
     batch = data.batch(torch.arange(4).numpy())
