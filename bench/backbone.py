@@ -10,7 +10,7 @@ from transformers import PreTrainedModel
 
 from bench import masked, past
 from bench.families import Unserved, family
-from bench.heads import Gap, Head, Vocabulary
+from bench.heads import Asked, Described, Gap, Head, Heads, Pooled, Vocabulary
 from bench.pretrained import auto, pretrained, whole
 from bench.text import Batch
 from bench.twice import Parting, Routed
@@ -58,10 +58,12 @@ class Backbone(nn.Module):
         self.family, self.settings = family(name, net.config), net.config
         self.name, self.net, self.outputs = name, net, outputs
         self.smoothing = 0.0  # of the labels, in the training objective
-        self.head: Head | Gap | Vocabulary = gap or Vocabulary()
+        self.head: Pooled | Gap | Vocabulary = gap or Vocabulary()
+        self.pool = pool or self.family.pool
         if outputs and gap is None:
             inner = "" if pool else self.family.inner
-            self.head = Head(net.config, outputs, pool or self.family.pool, inner)
+            self.head = Head(net.config, outputs, self.pool, inner)
+            self.inner = inner
         self.prefix: nn.Module | None = None  # (batch size) -> keys and values, see bench.past
         self.prompt: nn.Module | None = None  # (batch size) -> (batch, length, width)
         self.around: nn.Module | None = None  # (forward pass, batch) -> logits
@@ -228,6 +230,43 @@ class Backbone(nn.Module):
         head = {id(p) for p in self.head.parameters()}
         return [p for p in self.parameters() if p.requires_grad and id(p) not in head]
 
+    def rehead(self, heads: Sequence[Asked]) -> None:
+        """Gives the model the heads that a task asks for; rows of one space share one.
+
+        Without effect for the one head it has. What describes an output is yet to be embedded, see
+        bench/described.py.
+        """
+        if (len(heads) == 1 and not heads[0].described) or not heads:
+            return
+        distinct = list(dict.fromkeys(heads))
+        with torch.device(next(self.net.parameters()).device):
+            made = [self._head(given) for given in distinct]
+        which = tuple(distinct.index(given) for given in heads)
+        self.head = made[0] if len(heads) == 1 else Heads(made, which)
+        self.outputs = heads[0].outputs
+
+    def _head(self, given: Asked) -> Pooled:
+        if given.described:
+            return Described(self.settings, given.described, self.pool)
+        return Head(self.settings, given.outputs, self.pool, self.inner)
+
+    def cut(self, layers: int) -> None:
+        """Keeps the first `layers` layers of the encoder alone; 0: the embeddings.
+
+        Raises ValueError for more than there are, and Unserved for a model that writes, or whose
+        encoder gives nothing without layers.
+        """
+        if self.family.writes:
+            raise Unserved(f"layers are cut off encoders; {self.name!r} writes text")
+        (stack,) = self.stacks
+        if not 0 <= layers <= len(stack):
+            raise ValueError(f"expected layers from 0 to {len(stack)}, got {layers}")
+        if not layers and not self.family.interface:
+            kind = self.settings.model_type
+            raise Unserved(f"the encoder of {self.name!r} ({kind}) has at least one layer")
+        del stack[layers:]
+        self.settings.num_hidden_layers = layers
+
     def part(self, routed: Sequence[Routed]) -> None:
         """Names all that draws anew in each pass, so that `forward` can make two at once.
 
@@ -246,23 +285,26 @@ class Backbone(nn.Module):
 
     def plain(self, batch: Batch) -> Tensor:
         """The logits of one forward pass, with nothing around it."""
-        return self.read(self.features(batch) if batch.features is None else batch.features)
+        features = self.features(batch) if batch.features is None else batch.features
+        return self.read(features, batch.part)
 
     def features(self, batch: Batch) -> Tensor:
         """What the head reads: (batch, width), or (targets, width) where tokens are told."""
         hidden, pooled = self._hidden(batch)
         if len(hidden) != len(batch.ids):  # two passes parted on the way
             batch = batch.twice()
-        if isinstance(self.head, Head):
+        if isinstance(self.head, Pooled):
             return self.head.pooled(hidden, pooled, batch.mask)
         assert batch.targets is not None
         return hidden.flatten(0, 1)[batch.targets]
 
-    def read(self, features: Tensor) -> Tensor:
-        """The head's logits in float32."""
+    def read(self, features: Tensor, part: int = 0) -> Tensor:
+        """The head's logits in float32; `part`: of a composite task, whose head it is."""
+        if isinstance(self.head, Heads):
+            return self.head(features, part).float()
         if isinstance(self.head, Gap):
             return self.head(features, self.word_embeddings.weight).float()
-        head = self.head if isinstance(self.head, Head) else self.net.lm_head
+        head = self.head if isinstance(self.head, Pooled) else self.net.lm_head
         return head(features).float()
 
     def objective(self, logits: Tensor, batch: Batch) -> Tensor:

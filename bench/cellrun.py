@@ -6,7 +6,7 @@ import math
 import os
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -25,16 +25,20 @@ from bench.executors import ranks
 from bench.features import Featured, featured
 from bench.job import Job
 from bench.making import vocabulary
-from bench.predict import mean_loss, predict, write
+from bench.parents import Parent
+from bench.parts import Parts
+from bench.predict import features, mean_loss, predict, write
 from bench.reader import Reader
 from bench.recipe import SELECTION, recipe
 from bench.record import WEIGHTS
-from bench.text import Rows, Shape, tokenizer
+from bench.text import Batch, First, Rows, Shape, tokenizer
 from bench.tokencache import remembered
 from bench.train import Loop, Trace, steps, train
 from bench.weights import config
 from bench.where import circumstances
 from bench.work import Work
+from methods import resolve
+from methods.base import Part, spread
 from tasks import task as tasks
 
 Tell = Callable[..., Any]
@@ -65,25 +69,48 @@ class CellRun:
         self.words = reader.words(self.task)  # what may fill a gap, see bench.reader
         self.splits, self.writes = reader.splits(self.task, self.data), reader.writes
         self.built_on, self.tuning = job.built_on, job.tuning
+        self.method, self.model, self.primary = job.cell.method, job.cell.model, self.task.primary
+        self.parts, self.selects = self.task.names, len(self.splits["selection"]) > 0
         self.made_by = [*job.made_by]
         self.checkpoint = Checkpoint(job.part / STATE, EVERY) if job.part else None
         self.generators: dict[str, torch.Generator] = {}
         self.trace = Trace()
         self.predictions: dict[str, list[Any]] = {}
+        self.looked_at: dict[tuple[str, int | None], Rows] = {}  # see mean_loss
         self.evaluated = Work()  # since it was last begun anew
+        self.fitted = 0.0  # seconds that setting the weights took, by whatever way
         self.peak, self.energy = Peak(self.device), Energy(self.device)
 
     def parents(self) -> list[dict[str, torch.Tensor]]:
         """What each run that this one builds on has trained, by name."""
         return [load_file(folder / WEIGHTS) for folder in self.built_on]
 
+    def runs(self) -> list[Parent]:
+        """Each run that this one builds on, in the order of its needs."""
+        needs = spread(resolve(self.method, self.model).needs(), len(self.task.parts))
+        return [
+            Parent(folder, need.part, self._training_rows(need.part))  # type: ignore[arg-type]
+            for folder, need in zip(self.built_on, needs, strict=True)
+        ]
+
+    def _training_rows(self, part: Part) -> Rows:
+        rows = self.splits["train"]
+        if part is None or not isinstance(rows, Parts):
+            return rows
+        return rows.alone(part) if isinstance(part, int) else rows.only(part)
+
     def generator(self, purpose: str) -> torch.Generator:
         """A random stream of its own on the CPU."""
         self.generators[purpose] = torch.Generator().manual_seed(self._stream(purpose))
         return self.generators[purpose]
 
-    def train(self, model: Backbone, loss, *, idle: str = "still") -> None:
-        """Gradient descent by the recipe; keeps the epoch that the recipe selects."""
+    def train(
+        self, model: Backbone, loss, *, idle: str = "still", parts: Sequence[int] | None = None
+    ) -> None:
+        """Gradient descent by the recipe; keeps the epoch that the recipe selects.
+
+        `parts`: of a composite task, those whose rows are trained on; None for all.
+        """
         seed = self._stream("train")
         streams = (self.group.kept(self.checkpoint), self.generators, self.group)
         loop = Loop(self.recipe, self.device, self.precision, seed, idle, self._told, *streams)
@@ -92,7 +119,7 @@ class CellRun:
         score = split and (lambda: self.group.scored(lambda: self._selected(model, split)))
         model.facts["compiled"] = whole = self.recipe.compile and model.parting is None
         quick = devices.compiled(model.layers if whole else ())
-        with self._train_rows(model) as rows, quick, self.group.training():
+        with self._train_rows(model, parts) as rows, quick, self.group.training():
             self.trace = train(model, loss, rows, loop, score or None)
             if isinstance(rows, Featured):
                 self.trace.features = rows.shapes
@@ -101,9 +128,11 @@ class CellRun:
             model.facts["features"] = KEPT if self.trace.features else ANEW
 
     @contextmanager
-    def _train_rows(self, model: Backbone) -> Iterator[Rows]:
+    def _train_rows(self, model: Backbone, parts: Sequence[int] | None) -> Iterator[Rows]:
         """The training rows, with what the head reads where that pays and there is room for it."""
         data = self.splits["train"]
+        if parts is not None and isinstance(data, Parts):
+            data = data.only(parts)
         seen = steps(self.recipe, len(data)) * self.recipe.batch
         if not model.still or seen <= len(data):
             yield data
@@ -143,9 +172,43 @@ class CellRun:
         if split == "test":
             self.predictions = found
         else:  # a slice of the training split is scored as the first reported split is
-            first = next(iter(self.data.test))
-            found, expected = {first: found[split]}, {first: expected[split]}
+            found, expected = self._as_first(found[split]), self._as_first(expected[split])
         return self.task.score(found, expected)
+
+    def _as_first(self, values: Any) -> dict[str, Any]:
+        """One value a selection row, as if they were of the first reported split of each part."""
+        rows = self.splits["selection"]
+        if not isinstance(rows, Parts):
+            return {next(iter(self.data.test)): values}
+        names = [
+            self.task.split(number, next(iter(part.test)))
+            for number, part in enumerate(self.data.parts)
+        ]
+        return dict(zip(names, rows.split(values), strict=True))
+
+    def batches(self, split: str, size: int) -> Iterator[Batch]:
+        """The rows of a split, in batches of like length on the device."""
+        return (batch.to(self.device) for batch in self.splits[split].in_order(size))
+
+    def features(
+        self, model: Backbone, split: str, most: int | None = None
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """What the head reads of each row in order, and the labels, in eval mode."""
+        data = self.splits[split]
+        found = features(model.to(self.device), data, self.device, self.precision, most)
+        return found, torch.tensor(data.labels[:most])
+
+    def mean_loss(self, model: Backbone, split: str, rows: int | None = None) -> float:
+        """Mean cross-entropy in nats over "train", "selection" or "test", in eval mode.
+
+        `rows`: how many of each split, the first ones, at most; none: all. Where the test has
+        several splits, the mean of theirs. What the head reads of a row is computed once in a cell
+        where nothing below the head trains.
+        """
+        self.group.alone_from_here()
+        names = list(self.data.test) if split == "test" else [split]
+        losses = [self._loss(model, self._looked_at(model, name, rows)) for name in names]
+        return sum(losses) / len(losses)
 
     def cost(self, counted: Account) -> dict[str, Any]:
         """What the record says the cell has cost, but for its files."""
@@ -193,13 +256,18 @@ class CellRun:
         }
 
     def _spent_before(self) -> dict[str, float]:
-        """What the training of the runs that this one builds on has cost, all together."""
+        """What training the runs that this one builds on has cost, and making one of them."""
         costs = [
             json.loads((folder / "record.json").read_text(encoding="utf-8"))["cost"]
             for folder in self.built_on
         ]
-        names = ("train_flops", "train_seconds") if costs else ()
-        return {f"needed_{name}": sum(cost[name] for cost in costs) for name in names}
+        if not costs:
+            return {}
+        spent = {
+            f"needed_{name}": sum(cost[name] for cost in costs)
+            for name in ("train_flops", "train_seconds")
+        }
+        return {**spent, "merge_seconds": max(0.0, self.fitted - self.trace.seconds)}
 
     def _predict(self, model: Backbone, rows: Any) -> list[float]:
         return predict(model, rows, self.device, self.precision, self.evaluated.shapes)
@@ -210,6 +278,17 @@ class CellRun:
 
     def _loss(self, model: Backbone, rows: Any) -> Any:
         return mean_loss(model, rows, self.device, self.precision)
+
+    def _looked_at(self, model: Backbone, name: str, rows: int | None) -> Rows:
+        """The first rows of a split, with what the head reads of them where that stays the same."""
+        if (name, rows) not in self.looked_at:
+            data = self.splits[name] if rows is None else First(self.splits[name], rows)
+            if model.still:
+                model.eval()
+                with tempfile.TemporaryDirectory() as own:
+                    data = featured(model, data, self.device, self.precision, Path(own)) or data
+            self.looked_at[name, rows] = data
+        return self.looked_at[name, rows]
 
     def _selected(self, model: Backbone, split: str) -> float | None:
         return self._score(self.evaluate(model, split))

@@ -15,7 +15,7 @@ from bench.store import Store
 from bench.suite import Ranges, Request
 from bench.tune import SETTLED, Search, Trial, search
 from bench.weights import Weights
-from methods.base import Method
+from methods.base import Method, Need, spread
 from tasks import task as tasks
 from tasks.sources import Source
 
@@ -39,30 +39,59 @@ class Cells:
     def __init__(self, ground: Ground, weights: Weights, task: str, made: tuple[str, ...] = ()):
         self.ground, self.weights, self.task, self.made = ground, weights, task, made
         self.names = Names(ground.request, task, weights.name, self._found)
+        self.parts = [Cells(ground, weights, part, made) for part in parts(task)]
         self.search = cache(self._search)
         self.known: dict[tuple[str, str], Cell] = {}  # of seed 0, by name and options
 
     def trials(self, name: str) -> list[Job]:
         """The trials that the row's settings come from, its own or those of the rows it needs."""
-        leaves = self.names.leaves(name)
-        return [trial.job for leaf in leaves for trial in self.search(leaf).trials]
+        return [trial.job for search in self._searches(name) for trial in search.trials]
 
     def waits(self, name: str) -> bool:
         """Whether the row's settings are not known before trials have ended."""
-        return any(self.search(leaf).waits for leaf in self.names.leaves(name))
+        return any(search.waits for search in self._searches(name))
+
+    def _searches(self, name: str) -> list[Search]:
+        """Those that settle the row, on this task and on the parts that it needs runs of."""
+        _, needs = self.names.read(name)
+        if not needs:
+            return [self.search(name)]
+        below = spread(needs, len(self.parts))
+        asked = dict.fromkeys((need.part, need.method) for need in below)
+        return [s for part, of in asked for s in self._on(part)._searches(of)]
+
+    def _on(self, part: Any) -> "Cells":
+        """The cells of a part of a composite task, of some parts together, or these."""
+        if isinstance(part, tuple):
+            stem, typed = spec.parse(self.task)
+            some = "+".join(self.parts[number].task for number in part)
+            inside = ",".join(f"{k}={v}" for k, v in (typed | {"of": some}).items())
+            return Cells(self.ground, self.weights, f"{stem}[{inside}]", self.made)
+        return self.parts[part] if isinstance(part, int) else self
 
     def jobs(self, name: str, seed: int, extra: Options = NOTHING) -> list[Job]:
         """The cell of that name, last, after those it builds on.
 
         `extra`: what differs from the recipe that the suite has for the name. A cell that builds
-        on others has the task and the recipe of the first of them.
+        on others has the recipe of the first of them, and where that is of a part of its task the
+        recipe that the suite has for the first one's method on all of it.
         """
         method, needs = self.names.read(name)
         if not needs:
             return [self._trained(name, seed, extra)]
-        below = [self.jobs(need.method, seed, {**extra, **need.recipe}) for need in needs]
-        like = self.jobs(needs[0].method, seed, extra)[-1]
+        needs = spread(needs, len(self.parts))
+        below = [
+            self._on(need.part).jobs(need.method, seed, {**extra, **need.recipe}) for need in needs
+        ]
+        like = self._like(needs[0], seed, extra)
         return [*chain(*below), self._built(name, method, like, [some[-1] for some in below])]
+
+    def _like(self, need: Need, seed: int, extra: Options) -> Job:
+        """The cell that `need` would be on this task, by the suite's recipe."""
+        if need.part is None:
+            return self.jobs(need.method, seed, extra)[-1]
+        on = self.names.leaves(need.method)[0]
+        return self._job(self._cell(on, seed, NOTHING, extra))
 
     def _trained(self, name: str, seed: int, extra: Options) -> Job:
         found = self.search(name)
@@ -105,7 +134,7 @@ class Cells:
         ranges = self.names.ranges(name)
         method = self.names.method(name, among(ranges.method_options, chosen))
         usual = settings.recipe | among(options(AdamW), sets) | among(ranges.recipe, chosen)
-        asked, trained = self._asked(settings.options), _recipe({**usual, **extra})
+        asked, trained = self.asked(name), _recipe({**usual, **extra})
         return Cell(
             method=spec.text(method),
             task=asked,
@@ -118,14 +147,24 @@ class Cells:
             label=f"{name}, {_told(extra)}" if extra and trained != _recipe(usual) else name,
         )
 
-    def _asked(self, ruled: Options) -> str:
-        """The task with the options of the rules, those typed with it, and `--set`."""
+    def asked(self, name: str) -> str:
+        """The task with the options of the rules for a row, those typed with it, and `--set`.
+
+        The parts of a composite task have those that they would have alone.
+        """
         stem, typed = spec.parse(self.task)
-        sets = among(options(tasks[stem]), self.ground.request.sets)
+        known, ruled = options(tasks[stem]), self.names.settings(name).options
+        sets = among(known, self.ground.request.sets)
+        if self.parts:
+            ruled = among(known, ruled)
+            typed = typed | {"of": "+".join(part.asked(name) for part in self.parts)}
         return spec.text(spec.construct(tasks[stem], {**ruled, **typed, **sets}))
 
     def _version(self, method: Method) -> str:
-        return f"{method.version}.{tasks[spec.parse(self.task)[0]].version}"
+        every = (self.task, *parts(self.task))
+        return ".".join(
+            map(str, (method.version, *(tasks[spec.parse(t)[0]].version for t in every)))
+        )
 
     def _found(self, name: str) -> Options:
         return among(self.names.ranges(name).method_options, self.search(name).chosen or NOTHING)
@@ -158,6 +197,14 @@ class Cells:
             raise ValueError(f"{option!r} is typed with the method and searched over")
         for option in among(ranges.recipe, ranges.method_options):
             raise ValueError(f"{option!r} is searched over in the recipe and in the method")
+
+
+def parts(task: str) -> list[str]:
+    """The tasks that a composite one is composed of, as they were typed; of a plain one none."""
+    stem, typed = spec.parse(task)
+    if not tasks[stem].composed:
+        return []
+    return spec.split(typed["of"], "+") if "of" in typed else list(spec.build(tasks, task).of)
 
 
 def options(cls: type) -> list[str]:

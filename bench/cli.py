@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 import typer
 
-from bench.commands import models, records, suites, trials
+from bench.commands import merging, models, records, suites, trials
 
 app = typer.Typer(
     help="Train, count and table parameter-efficient fine-tuning methods.",
@@ -23,6 +23,7 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "list": trials.list_,
     "params": models.params,
     "pretrain": models.pretrain,
+    "merge": merging.merge,
     "score": records.score,
     "import": records.import_,
     "export": records.export,

@@ -17,7 +17,7 @@ from torch.nn.utils import parametrize
 from bench.backbone import Backbone
 from bench.families import Unserved
 from bench.flops import Flops, Step
-from bench.heads import Gap, Head
+from bench.heads import Described, Gap, Head, Heads
 from bench.unfuse import Fused
 from methods.layers.bottleneck import Bottleneck, Within
 from methods.layers.ensemble import Ensemble
@@ -156,14 +156,22 @@ class _Tally:
         return length, trains
 
     def _head(self, moved: bool) -> None:
-        """What reads the hidden states: the output map, a head for gaps or one for rows."""
-        model, head = self.model, self.model.head
+        """What reads the hidden states: the output map, a head for gaps or one for rows.
+
+        Of several heads the first part's stands for all.
+        """
+        model: Backbone = self.model
+        head = model.head.of[0] if isinstance(model.head, Heads) else model.head
         if model.writes:
             self.through(model.net.lm_head, Signal(TARGETS, moved))
         elif isinstance(head, Gap):
             gaps = self.through(head.norm, self.through(head.dense, Signal(TARGETS, moved)))
             size = _times(TARGETS, 2 * model.width * len(head.bias))
             self._add(size, True, gaps.moved, _trains(model.word_embeddings))
+        elif isinstance(head, Described) and head.pool != "pooler":
+            self._add(_times(ROWS, 2 * head.classes.numel()), True, moved, False)
+        elif isinstance(head, Described):
+            raise Unserved("no closed form for descriptions read by a pooler")
         elif isinstance(head, Head):
             rows = Signal(ROWS, moved)
             pooler: Any = getattr(model.net, "pooler", None)

@@ -20,6 +20,7 @@ from bench.flops import ONE, PARTS, Flops, Step, count, served, trained
 from bench.text import Batch
 from bench.weights import Weights
 from methods.base import Method
+from tasks.base import Given
 
 STEP_FLOPS = ("forward_flops", "activation_gradient_flops", "weight_gradient_flops")  # of a Step
 
@@ -60,16 +61,23 @@ class Planless:
 
 
 @cache
-def account(method: Method, weights: Weights, outputs: int, gaps: bool = False) -> Account:
+def account(
+    method: Method,
+    weights: Weights,
+    outputs: int,
+    gaps: bool = False,
+    heads: tuple[Given, ...] = (),
+) -> Account:
     """Counts the method without weights: exact integers, and on the meta device no memory.
 
     FLOPs are those of the closed form (bench/closed_form.py) where a count of every matrix product
     of a step says the same, and the counts themselves where it does not or there is none.
-    `gaps`: the outputs are words that fill a gap. Raises Unsuited or Unserved where the method
-    cannot serve the model.
+    `gaps`: the outputs are words that fill a gap. `heads`: those of the task, where they are others
+    than the one for the outputs; FLOPs are those of the first. Raises Unsuited or Unserved where
+    the method cannot serve the model.
     """
     with torch.random.fork_rng([]):  # what is counted on the CPU draws
-        model, backbone, trained = _prepared(method, weights, outputs, gaps)
+        model, backbone, trained = _prepared(method, weights, outputs, gaps, heads)
         kind = "gaps" if gaps else model.family.writes if model.writes else ""
         step = _step(model.train(), partial(method.loss, model), kind)
         parts = _parts(model, partial(method.loss, model), kind) if model.still else ()
@@ -79,15 +87,21 @@ def account(method: Method, weights: Weights, outputs: int, gaps: bool = False) 
     return Account(trained, head, kept, backbone, step, serve, *parts)
 
 
-def sizes(method: Method, weights: Weights, outputs: int, gaps: bool = False) -> Sizes:
+def sizes(
+    method: Method,
+    weights: Weights,
+    outputs: int,
+    gaps: bool = False,
+    heads: tuple[Given, ...] = (),
+) -> Sizes:
     """The parameters of an account alone, which are counted much faster."""
-    model, backbone, trained = _prepared(method, weights, outputs, gaps)
+    model, backbone, trained = _prepared(method, weights, outputs, gaps, heads)
     kept = _finished(method, model)
     return Sizes(trained, size(model.head.parameters()), kept, backbone)
 
 
 def _prepared(
-    method: Method, weights: Weights, outputs: int, gaps: bool
+    method: Method, weights: Weights, outputs: int, gaps: bool, heads: tuple[Given, ...] = ()
 ) -> tuple[Backbone, int, int]:
     """The model without weights, its size, and what trains in it besides the head.
 
@@ -98,6 +112,7 @@ def _prepared(
     with torch.device(where):
         model = Backbone.empty(weights, outputs, where, words=words)
         backbone = size(model.net.parameters())
+        model.rehead(heads)
         added = method.prepare(model, Planless())  # type: ignore[arg-type]
     free(model, added)
     return model, backbone, size(added)

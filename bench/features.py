@@ -37,6 +37,12 @@ class Featured(Rows):
     def batch(self, rows: np.ndarray) -> Batch:
         return replace(self.data.batch(rows), features=self.features[_places(self.ends, rows)])
 
+    def ordered(self, size: int) -> list[np.ndarray]:
+        return self.data.ordered(size)
+
+    def shuffled(self, size: int, source: np.random.Generator) -> list[np.ndarray]:
+        return self.data.shuffled(size, source)
+
 
 @torch.no_grad()
 def featured(

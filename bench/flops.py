@@ -80,7 +80,7 @@ def count(
     rows = batch(shape, next(model.parameters()).device)
     with Products([*model.parameters(), *model.buffers()]) as products:
         out = call(rows)
-        if backward:
+        if backward and out.requires_grad:
             products.turn()
             out.backward()
     return products.counts

@@ -2,11 +2,24 @@
 
 import hashlib
 from collections.abc import Sequence
+from typing import Protocol
 
 import torch
 from torch import Tensor, nn
 from transformers import PretrainedConfig
 from transformers.activations import ACT2FN
+
+
+class Asked(Protocol):
+    """A head that a task asks for; equal ones are one."""
+
+    @property
+    def outputs(self) -> int:
+        """How many numbers it puts out a row."""
+
+    @property
+    def described(self) -> tuple[str, ...]:
+        """A text an output, where it is not trained but given; else none."""
 
 
 class Reader(nn.Module):
@@ -29,11 +42,31 @@ class Reader(nn.Module):
         return digest.hexdigest()[:12]
 
 
-class Head(Reader):
+class Pooled(Reader):
+    """A head that reads one vector a row."""
+
+    pool: str
+
+    def pooled(self, hidden: Tensor, pooled: Tensor | None, mask: Tensor) -> Tensor:
+        """What of the hidden states the head reads.
+
+        Hidden states (batch, tokens, width), the pretrained pooler's output (batch, width) or None,
+        mask (batch, tokens) -> (batch, width).
+        """
+        if self.pool == "pooler" and pooled is not None:
+            return pooled
+        if self.pool == "mean":
+            weight = mask.unsqueeze(-1).to(hidden.dtype)
+            return (hidden * weight).sum(1) / weight.sum(1)
+        if self.pool == "last":
+            return hidden[torch.arange(len(mask), device=mask.device), mask.sum(1) - 1]
+        return hidden[:, 0]
+
+
+class Head(Pooled):
     """The task's output layer, as the family's own classification model has it.
 
-    `pooled`: hidden states (batch, tokens, width), the pretrained pooler's output (batch, width)
-    or None, mask (batch, tokens) -> (batch, width). `forward`: that -> (batch, outputs).
+    `forward`: what `pooled` gives -> (batch, outputs).
 
     Source: the `...ForSequenceClassification` models of transformers. Departs from them for
     encoders that were trained by a mean over tokens: the head reads that mean; and for GPT-2,
@@ -58,16 +91,51 @@ class Head(Reader):
             x = self.activation(self.dense(self.first_dropout(x)))
         return self.out(self.dropout(x))
 
-    def pooled(self, hidden: Tensor, pooled: Tensor | None, mask: Tensor) -> Tensor:
-        """What of the hidden states the head reads."""
-        if self.pool == "pooler" and pooled is not None:
-            return pooled
-        if self.pool == "mean":
-            weight = mask.unsqueeze(-1).to(hidden.dtype)
-            return (hidden * weight).sum(1) / weight.sum(1)
-        if self.pool == "last":
-            return hidden[torch.arange(len(mask), device=mask.device), mask.sum(1) - 1]
-        return hidden[:, 0]
+
+class Described(Pooled):
+    """A head that is not trained: an output is as likely as a row is like its description.
+
+    `classes`: embeddings of the descriptions by the model that reads the rows, each of length one:
+    (outputs, width). `forward`: what `pooled` gives -> 20 times the cosine with each class.
+
+    Source: the zero-shot classifier of CLIP (Radford et al. 2021, arXiv:2103.00020, section 3.1.2),
+    whose texts are told apart here by a sentence encoder. Departs from it: the factor 20 is that of
+    sentence-transformers' losses (Reimers and Gurevych 2019), CLIP's is learned.
+    """
+
+    SCALE = 20.0
+    classes: Tensor
+
+    def __init__(self, settings: PretrainedConfig, described: tuple[str, ...], pool: str):
+        super().__init__()
+        self.described, self.pool = described, pool
+        self.register_buffer("classes", torch.zeros(len(described), settings.hidden_size))
+
+    def draw(self, seed: int) -> None:
+        """Draws nothing."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.SCALE * nn.functional.normalize(x, dim=-1) @ self.classes.to(x.dtype).T
+
+
+class Heads(Pooled):
+    """A head for each space of labels of a composite task.
+
+    `of`: the heads. `which`: the number of the head that reads each part of the task.
+    `forward`: what `pooled` gives, number of the part -> (batch, outputs of its head).
+    """
+
+    def __init__(self, heads: Sequence[Pooled], which: tuple[int, ...]):
+        super().__init__()
+        self.of, self.which, self.pool = nn.ModuleList(heads), which, heads[0].pool
+
+    def draw(self, seed: int) -> None:
+        """Draws each of them as it would be drawn alone."""
+        for head in self.of:
+            head.draw(seed)  # type: ignore[operator]
+
+    def forward(self, x: Tensor, part: int = 0) -> Tensor:
+        return self.of[self.which[part]](x)
 
 
 class Gap(Reader):

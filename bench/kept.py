@@ -2,10 +2,13 @@
 
 from pathlib import Path
 
+from bench import spec
 from bench.made import MODEL, placed
 from bench.record import LARGEST, NAME, WEIGHTS, Cell, Record
 from bench.weights import Weights, find
 from methods import resolve
+from methods.base import spread
+from tasks import task as tasks
 
 
 def finished(path: Path) -> tuple[Path, Record]:
@@ -35,7 +38,8 @@ def built_on(cell: Cell, store: Path) -> tuple[Path | None, tuple[Path, ...]]:
     for key in (key for key in cell.parents if not NAME.fullmatch(key)):
         raise ValueError(f"expected a key of a run that this one builds on, got {key[:60]!r}")
     folders = [store / key for key in cell.parents]
-    needs = len(resolve(cell.method, cell.model).needs())
+    task = spec.build(tasks, cell.task)
+    needs = len(spread(resolve(cell.method, cell.model).needs(), len(task.parts)))
     makers, needed = folders[: len(folders) - needs], folders[len(folders) - needs :]
     for folder in (folder for folder in needed if not (folder / WEIGHTS).is_file()):
         raise ValueError(f"expected the run {folder.name} beside the record, which builds on it")

@@ -8,7 +8,7 @@ from itertools import product
 from typing import Any
 
 from bench import spec
-from bench.cells import Cells, Ground, options
+from bench.cells import Cells, Ground, options, parts
 from bench.executors.agenda import failed
 from bench.job import Job
 from bench.made import CORPUS, SENTENCES, model_of, pretraining
@@ -166,7 +166,8 @@ def _with(names: tuple[str, ...], name: str) -> tuple[str, ...]:
 
 
 def _check_sets(request: Request, models: Iterable[Weights]) -> None:
-    known = set(options(AdamW)).union(*(options(tasks[spec.parse(t)[0]]) for t in request.tasks))
+    every = [part for task in request.tasks for part in (task, *parts(task))]
+    known = set(options(AdamW)).union(*(options(tasks[spec.parse(task)[0]]) for task in every))
     asked = [_evaluated(request, task) for task in request.tasks]
     for corpus in filter(None, (_made_from(weights, t) for weights in models for t in asked)):
         known |= {PRETRAIN + name for name in (*options(AdamW), *options(tasks[corpus]))}

@@ -4,7 +4,9 @@ from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+import numpy as np
 import torch
+from torch import Tensor
 from transformers import PreTrainedTokenizerBase
 
 from bench.backbone import Backbone
@@ -47,6 +49,28 @@ def predict(
             values = logits.squeeze(-1) if model.regression else logits.argmax(-1)
             for row, value in zip(batch.rows.tolist(), values.tolist(), strict=True):
                 found[row] = value
+    return found
+
+
+@torch.no_grad()
+def features(
+    model: Backbone,
+    data: Rows,
+    device: torch.device,
+    precision: Precision,
+    most: int | None = None,
+) -> Tensor:
+    """What the head reads of each of the first `most` rows in order: (rows, width), float32.
+
+    Leaves the model in the mode it was in, and the random state untouched.
+    """
+    order = np.argsort(-data.lengths[:most], kind="stable")
+    found = torch.zeros(len(order), model.width)
+    with evaluating(model), lowered(model, precision):
+        for start in range(0, len(order), ROWS):
+            batch = data.batch(order[start : start + ROWS])
+            with autocast(device, precision):
+                found[batch.rows] = model.features(batch.to(device)).float().cpu()
     return found
 
 

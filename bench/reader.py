@@ -7,6 +7,7 @@ from transformers import PretrainedConfig, PreTrainedTokenizerBase
 from bench.families import family
 from bench.hidden import Hidden
 from bench.pairs import Pairs
+from bench.parts import Parts
 from bench.prompts import Prompted, word_ids
 from bench.text import Coder, Encoded, Rows
 from tasks.base import Data, Row, Task
@@ -36,11 +37,26 @@ class Reader:
 
         Raises ValueError where the texts that the task asks for are longer than the model bears.
         """
+        if task.parts:
+            return self._composed(task, data)
         seen = {"train": data.train, "selection": data.selection}
         new = task.decoding.new_tokens if task.formulation == "generation" else 0
         return {
             **{name: self._rows(task, rows, self._length(0)) for name, rows in seen.items()},
             **{name: self._rows(task, rows, self._length(new)) for name, rows in data.test.items()},
+        }
+
+    def _composed(self, task: Task, data: Data) -> dict[str, Rows]:
+        """Those of the parts side by side; each reported split is of one part."""
+        parts = [self.splits(*pair) for pair in zip(task.parts, data.parts, strict=True)]
+        reported = [list(part.test) for part in data.parts]
+        return {
+            **{name: Parts([p[name] for p in parts]) for name in ("train", "selection")},
+            **{
+                task.split(number, name): Parts([part[name]], number)
+                for number, part in enumerate(parts)
+                for name in reported[number]
+            },
         }
 
     def words(self, task: Task) -> tuple[int, ...] | None:

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from reports.interchange.hub import Benchmark
     from reports.layout import Column, Table
     from reports.material import Material
+    from reports.measures import Measure
 
 SCREEN = ("md", "tex", "csv", "html")  # what may stand there: tables alone
 PICTURES = ("png", "svg", "pdf")
@@ -66,6 +67,7 @@ def of_store(store: Store, view: View = PLAIN) -> "Material":
     ValueError where there is no record, or for a row that there is not.
     """
     from reports.apart import apart
+    from reports.checks import task as named
     from reports.files import Files
     from reports.material import Material, Part, laid_out, papers
 
@@ -74,8 +76,8 @@ def of_store(store: Store, view: View = PLAIN) -> "Material":
         raise ValueError(next(iter(store.damaged.values()), f"no records in {store.root}"))
     parts: list[Part] = []
     for group in apart(records):
-        names = sorted({_name(record) for record in group})
-        columns = [_column(_task(name), group, name) for name in names]
+        known = {named(record): record for record in reversed(group)}
+        columns = [_column(_task(known[name]), group, name) for name in sorted(known)]
         parts += laid_out(group, columns, "All records", [])
     return Material(
         name="report",
@@ -86,8 +88,8 @@ def of_store(store: Store, view: View = PLAIN) -> "Material":
         files=Files(store),
         labels={
             name: task.labels
-            for name in {_name(record) for record in records}
-            if (task := _task(name))
+            for name, record in {named(record): record for record in records}.items()
+            if (task := _task(record))
         },
         unread=tuple(store.damaged.values()),
     )
@@ -183,28 +185,72 @@ def _benchmarks() -> dict[str, "Benchmark"]:
 
 def _column(task: Task | None, records: Sequence[Record], name: str = "") -> "Column":
     """The column of a task; of one that is not known here, its records' primary metric."""
+    from reports import checks
     from reports.layout import Column
 
-    own = [record for record in records if _name(record) == (task.name if task else name)]
+    name = _named(task) if task else name
+    own = [record for record in records if checks.task(record) == name]
     had = {metric for record in own for metric in record.metrics}
     if task is None:
         primary = next((r.primary for r in own if r.primary), "") or min(had, default="score")
         return Column(name, name, (primary,), primary)
     # a reported split may be absent from the data
     shown = tuple(metric for metric in task.shown if metric == task.primary or metric in had)
-    return Column(task.name, task.title, shown, task.primary, task.spread, task.units)
+    title = f"{task.title} of {_listed(_titles(task))}" if _parts(task) else task.title
+    return Column(name, title, shown, task.primary, task.spread, task.units, _measures(task))
+
+
+def _named(task: Task) -> str:
+    """As records' tasks go by in tables: "sst2"; a composite one with what it is made of."""
+    parts = [part.name for part in _parts(task)]
+    return f"{task.name}[of={'+'.join(parts)}]" if parts else task.name
+
+
+def _parts(task: Task) -> Sequence[Task]:
+    return getattr(task, "parts", ())
+
+
+def _titles(task: Task) -> list[str]:
+    """What tables call the parts of a composite task; a metric's name where they share a title."""
+    titles = [part.title for part in _parts(task)]
+    return [
+        title if titles.count(title) == 1 else metric
+        for title, metric in zip(titles, task.metrics, strict=False)
+    ]
+
+
+def _measures(task: Task) -> dict[str, "Measure"]:
+    """What the metrics of a composite task are: one a part, called as the part is, and the mean."""
+    from reports.measures import MEAN, Measure, measure
+
+    if not _parts(task):
+        return {}
+    found = {}
+    for metric, part, title in zip(task.metrics, _parts(task), _titles(task), strict=False):
+        own = measure(part.primary)
+        found[metric] = Measure(f"{title}{'↓' * own.falls}", own.name, own.falls)
+    return {**found, MEAN: Measure("Mean", "mean over these", all(m.falls for m in found.values()))}
+
+
+def _listed(words: Sequence[str]) -> str:
+    *most, last = words
+    return f"{', '.join(most)} and {last}" if most else last
 
 
 def _shown_at_all(record: Record) -> bool:
-    task = _task(_name(record))
+    task = _task(record)
     makes = task is not None and task.formulation in ("language", "masked")
     return not makes and "report=selection" not in record.cell.recipe
 
 
-def _name(record: Record) -> str:
-    return record.cell.task.partition("[")[0]
+def _task(record: Record) -> Task | None:
+    """The task of the record; of a composite one with its parts, else as it is by itself.
 
-
-def _task(name: str) -> Task | None:
-    """The task of that name, unless it is another distribution's that is not installed here."""
-    return tasks[name]() if name in tasks.names() else None
+    None where it is another distribution's that is not installed here.
+    """
+    name, bracket, _ = record.cell.task.partition("[")
+    whole = bracket and name in tasks.names() and getattr(tasks[name], "composed", False)
+    try:
+        return spec.build(tasks, record.cell.task if whole else name)
+    except ValueError:
+        return None

@@ -8,6 +8,7 @@ from safetensors.torch import load_file
 from bench import spec
 from bench.backbone import Backbone
 from bench.cost import Planless
+from bench.described import headed
 from bench.job import Job
 from bench.reader import Reader
 from bench.recipe import recipe
@@ -29,6 +30,7 @@ def restored(job: Job, folder: Path) -> tuple[Method, Backbone]:
     task, tokens = spec.build(tasks, job.cell.task), tokenizer(job.weights)
     reader = Reader(tokens, recipe(job.cell.recipe).length, config(job.weights), job.weights.name)
     model = Backbone.load(job.weights, task.outputs, words=reader.words(task))
+    headed(model, task, tokens)
     method.prepare(model, Planless())  # type: ignore[arg-type]
     saved, own = load_file(folder / WEIGHTS), dict(model.named_parameters())
     for name, tensor in saved.items():

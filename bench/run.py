@@ -1,6 +1,7 @@
 """One cell: seed, build, prepare, fit, finalize, measure -> Record."""
 
 import json
+import time
 import traceback
 from contextlib import closing
 from pathlib import Path
@@ -14,6 +15,7 @@ from bench import spec
 from bench.backbone import Backbone
 from bench.cellrun import CellRun, Tell, derived
 from bench.cost import Account, account, free
+from bench.described import headed
 from bench.families import Unserved
 from bench.job import Job
 from bench.making import drawn, keep
@@ -60,7 +62,7 @@ def attempt(job: Job, folder: Path, tell: Tell = lambda **_: None) -> Record:
 def _run(job: Job, folder: Path, tell: Tell) -> Record:
     method, task = resolve(job.cell.method, job.cell.model), spec.build(tasks, job.cell.task)
     gaps = task.formulation in ("prompt", "masked")
-    counted = account(method, job.weights, task.outputs, gaps)  # an unsuited one needs no weights
+    counted = account(method, job.weights, task.outputs, gaps, task.heads)  # before any weights
     run = CellRun(job, folder, tell)
     with closing(run.energy):
         return _measured(job, method, counted, run, folder)
@@ -68,7 +70,9 @@ def _run(job: Job, folder: Path, tell: Tell) -> Record:
 
 def _measured(job: Job, method: Method, counted: Account, run: CellRun, folder: Path) -> Record:
     model = ready(job, method, run)
+    began = time.perf_counter()
     method.fit(model, run)
+    run.fitted = time.perf_counter() - began
     _save(model, folder / WEIGHTS)
     method.finalize(model)
     run.evaluated = Work()  # what the selection took is not asked for
@@ -113,6 +117,7 @@ def _build(job: Job, run: CellRun) -> Backbone:
         model = drawn(job.weights, derived(run.seed, "weights"), attention)
     else:
         model = Backbone.load(job.weights, run.task.outputs, attention, run.words)
+        headed(model, run.task, run.tokens)
     model.head.draw(derived(run.seed, "head"))
     model.facts["head_init"] = model.head.digest()
     model.smoothing = run.recipe.smoothing

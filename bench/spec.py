@@ -53,19 +53,19 @@ def _depth(text: str) -> int:
     return max(accumulate((c == "[") - (c == "]") for c in text), default=0)
 
 
-def split(text: str) -> list[str]:
-    """Splits at the commas that stand outside brackets; empty text gives an empty list.
+def split(text: str, at: str = ",") -> list[str]:
+    """Splits at commas, or another sign, that stand outside brackets; "" gives an empty list.
 
     Raises ValueError when brackets do not match.
     """
     parts, depth, start = [], 0, 0
     if "[" not in text and "]" not in text:
-        return [part for word in text.split(",") if (part := word.strip())]
+        return [part for word in text.split(at) if (part := word.strip())]
     for i, c in enumerate(text):
         depth += (c == "[") - (c == "]")
         if depth < 0:
             break
-        if c == "," and depth == 0:
+        if c == at and depth == 0:
             parts.append(text[start:i])
             start = i + 1
     if depth:
@@ -154,7 +154,9 @@ def _value(value: Any, hint: Any) -> Any:
     if value.lower() == "none" and type(None) in choices:
         return None
     if any(typing.get_origin(choice) is tuple for choice in choices):
-        return tuple(part for part in value.split("+") if part)
+        if value.lower() == "none":
+            return ()
+        return tuple(split(value, "+"))
     return value
 
 
@@ -163,5 +165,5 @@ def word(value: Any) -> str:
     if value is None or isinstance(value, bool):
         return str(value).lower()
     if isinstance(value, tuple):
-        return "+".join(map(word, value))
+        return "+".join(map(word, value)) or "none"
     return str(value)

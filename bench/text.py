@@ -49,6 +49,7 @@ class Batch:
     written: Tensor | None = None  # (batch, written), what a decoder of its own reads
     targets: Tensor | None = None  # (targets,), flat positions of the outputs to be read
     features: Tensor | None = None  # (batch or targets, width), where the layers have run before
+    part: int = 0  # of a composite task, which part the rows are of
 
     @property
     def shape(self) -> "Shape":
@@ -60,7 +61,7 @@ class Batch:
     def twice(self) -> "Batch":
         """The rows and then the same rows again."""
         both: dict[str, Any] = {
-            name: value if value is None else torch.cat([value, value])
+            name: torch.cat([value, value]) if isinstance(value, Tensor) else value
             for name, value in vars(self).items()
         }
         if self.targets is not None:
@@ -72,7 +73,7 @@ class Batch:
         """The same batch on another device; a GPU takes it while it still computes another."""
         device = torch.device(device)
         moved: dict[str, Any] = {
-            name: value if value is None else _moved(value, device)
+            name: _moved(value, device) if isinstance(value, Tensor) else value
             for name, value in vars(self).items()
         }
         return Batch(**moved)
@@ -111,9 +112,12 @@ class Rows:
 
     def in_order(self, size: int) -> Iterator[Batch]:
         """Every row once, longest first: batches of like length with the least padding."""
+        return map(self.batch, self.ordered(size))
+
+    def ordered(self, size: int) -> list[np.ndarray]:
+        """The row numbers of those batches."""
         order = np.argsort(-self.lengths, kind="stable")
-        for start in range(0, len(order), size):
-            yield self.batch(order[start : start + size])
+        return [order[start : start + size] for start in range(0, len(order), size)]
 
     def shuffled(self, size: int, source: np.random.Generator) -> list[np.ndarray]:
         """Every row once at random, in batches of like length: row numbers, batch by batch."""
@@ -124,6 +128,16 @@ class Rows:
             pool = pool[np.argsort(self.lengths[pool], kind="stable")]
             batches += [pool[i : i + size] for i in range(0, len(pool), size)]
         return [batches[i] for i in source.permutation(len(batches))]
+
+
+class First(Rows):
+    """The first rows of a split alone."""
+
+    def __init__(self, data: Rows, rows: int):
+        self.data, self.lengths, self.labels = data, data.lengths[:rows], data.labels[:rows]
+
+    def batch(self, rows: np.ndarray) -> Batch:
+        return self.data.batch(rows)
 
 
 class Encoded(Rows):

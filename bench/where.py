@@ -42,8 +42,8 @@ def plugins(cell: Cell) -> dict[str, dict[str, str]]:
         for name in used
         if name in kind.origins
     }
-    name = cell.task.partition("[")[0]
-    found |= {name: task.origins[name]} if name in task.origins else {}
+    used = re.findall(r"[^\[\],=+]+", cell.task)
+    found |= {name: task.origins[name] for name in used if name in task.origins}
     return {"plugins": found} if found else {}
 
 

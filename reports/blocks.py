@@ -142,7 +142,12 @@ def lack(record: Record, metric: str) -> str:
 def _apart(columns: Sequence[Column], title: str) -> list[tuple[str, Sequence[Column]]]:
     """The columns that share tables, and what those are called."""
     together = [column for column in columns if not column.spread]
-    return [(title, together), *((f"{c.title} test", c.each()) for c in columns if c.spread)]
+    return [(title, together), *((_alone(c), c.each()) for c in columns if c.spread)]
+
+
+def _alone(column: Column) -> str:
+    """The title of a table of one task; what is made of several has no one reported split."""
+    return column.title if column.composed else f"{column.title} test"
 
 
 def _checked(records: Sequence[Record], columns: Sequence[Column]) -> list[Record]:

@@ -3,6 +3,7 @@
 import re
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
+from itertools import pairwise
 
 from bench.record import Cell, Record
 
@@ -16,8 +17,32 @@ def label(record: Record) -> str:
 
 
 def task(record: Record) -> str:
-    """The record's task without its options: "sst2"."""
-    return record.cell.task.partition("[")[0]
+    """The record's task without its options: "sst2"; a composite one with what it is made of."""
+    name = record.cell.task.partition("[")[0]
+    parts = option(record.cell.task, "of")
+    return f"{name}[of={'+'.join(map(_bare, _split(parts, '+')))}]" if parts else name
+
+
+def option(text: str, name: str) -> str:
+    """An option of a plug-in's text: "lora[rank=4]" for "of" of "mean[of=lora[rank=4]]"; or ""."""
+    if f"{name}=" not in text or not text.endswith("]"):
+        return ""
+    pairs = (piece.partition("=") for piece in _split(text.partition("[")[2][:-1], ","))
+    return next((value for found, _, value in pairs if found.strip() == name), "")
+
+
+def _bare(text: str) -> str:
+    """A plug-in's name without its options."""
+    return text.partition("[")[0]
+
+
+def _split(text: str, sign: str) -> list[str]:
+    """The text between signs that stand outside brackets."""
+    places, depth = [-1], 0
+    for i, c in enumerate(text):
+        depth += (c == "[") - (c == "]")
+        places += [i] if c == sign and depth == 0 else []
+    return [text[a + 1 : b] for a, b in pairwise([*places, len(text)])]
 
 
 def source(record: Record) -> str:

@@ -60,7 +60,7 @@ def _score(slot: Slot, seeds: Sequence[int]) -> Entry:
         remarks += _missing(slot, metric)
     unit = slot.column.unit
     return Entry(
-        text="/".join(_text([*scores.values()], unit(m)) for m, scores in values.items()),
+        text="/".join(text([*scores.values()], unit(m)) for m, scores in values.items()),
         value=_printed([*primary.values()], unit(slot.column.primary)),
         remarks=tuple(remarks),
     )
@@ -77,7 +77,7 @@ def _average(slots: Sequence[Slot], seeds: Sequence[int]) -> Entry:
     if not averages:
         return Entry(NO_VALUE)
     scores = [*averages.values()]
-    return Entry(_text(scores), _printed(scores), remarks=tuple(_fewer(averages, seeds)))
+    return Entry(text(scores), _printed(scores), remarks=tuple(_fewer(averages, seeds)))
 
 
 def _printed(values: Sequence[float | None], unit: Unit = PERCENT) -> float | None:
@@ -89,7 +89,8 @@ def _printed(values: Sequence[float | None], unit: Unit = PERCENT) -> float | No
     return round(factor * mean(defined), decimals) + 0.0  # never -0.0
 
 
-def _text(values: Sequence[float | None], unit: Unit = PERCENT) -> str:
+def text(values: Sequence[float | None], unit: Unit = PERCENT) -> str:
+    """The mean of scores in the unit that is printed, and from two on their spread."""
     factor, decimals = unit
     centre = _printed(values, unit)
     if centre is None:

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from typing import Any, Literal
 
-from reports.measures import PARTS, PERCENT, measure, parted, short
+from reports.measures import PARTS, PERCENT, Measure, measure, parted, short
 
 NOT_RUN, NO_VALUE, UNDEFINED = "·", "\N{EN DASH}", "n/a"
 AVERAGE = "Avg."
@@ -21,6 +21,7 @@ class Column:
     primary: str  # the one that averages and bold print use
     spread: bool = False  # of a table of the task's own, which has a column for every metric
     units: Mapping[str, tuple[float, int]] = field(default_factory=dict, hash=False)
+    measures: Mapping[str, Measure] = field(default_factory=dict, hash=False)  # of tasks in one
 
     def __post_init__(self) -> None:
         if self.primary not in self.shown:
@@ -39,7 +40,16 @@ class Column:
     @property
     def falls(self) -> bool:
         """Whether lower is better."""
-        return measure(self.primary).falls
+        return self.measure(self.primary).falls
+
+    @property
+    def composed(self) -> bool:
+        """Whether the task is made of others, each of which is one of its metrics."""
+        return bool(self.measures)
+
+    def measure(self, metric: str) -> Measure:
+        """What is known of `metric`, which may be a part of a composite task."""
+        return self.measures.get(metric) or measure(metric)
 
     def unit(self, metric: str) -> tuple[float, int]:
         """Factor and decimals that `metric` is printed with."""
@@ -47,11 +57,11 @@ class Column:
 
     def each(self) -> tuple["Column", ...]:
         """A column for every metric shown, headed by it: "BLEU U" where there are parts."""
-        several = any(parted(metric)[1] for metric in self.shown)
+        several = not self.composed and any(parted(metric)[1] for metric in self.shown)
         columns = []
         for metric in self.shown:
             part = f" {PARTS[parted(metric)[1]][0]}" if several else ""
-            title = f"{measure(metric).short}{part}"
+            title = f"{self.measure(metric).short}{part}"
             columns.append(replace(self, title=title, shown=(metric,), primary=metric))
         return tuple(columns)
 
@@ -99,6 +109,7 @@ class Fact:
     verdict: str = ""  # "better", "worse" or "no difference seen"; empty without a test
     test: str = ""  # by which test, or why there is none
     p: float | None = None  # corrected for all methods of the column
+    of_single: float | None = None  # share of what the runs of the parts score apart
     backbone_params: int | None = None
     train_flops: int | None = None
     forward_flops: int | None = None  # with the next two, all of `train_flops`
@@ -123,6 +134,7 @@ class Fact:
     energy_kind: str = ""  # "measured", "modelled" or "unavailable"
     needed_train_flops: int | None = None  # of the runs that it builds on
     needed_train_seconds: float | None = None
+    merge_seconds: float | None = None
 
 
 COSTS = tuple(  # by their names in records

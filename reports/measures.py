@@ -33,6 +33,7 @@ PARTS = {  # what stands behind a metric's name: (in a heading, in a footnote)
     "seen": ("S", "seen categories"),
     "": ("A", "all categories"),
 }
+MEAN = "mean"  # of the parts of a composite task, as its records name it
 PERCENT = (100.0, 1)  # factor and decimals of a metric that has no unit of its own
 
 

@@ -8,7 +8,7 @@ from typing import Any
 from bench.record import Record
 from reports.checks import source
 from reports.layout import Column
-from reports.measures import METRICS, PARTS, measure, parted, short
+from reports.measures import METRICS, PARTS, parted, short
 
 Place = tuple[str, str]  # (row label, column title)
 
@@ -109,16 +109,21 @@ def peeked(record: Record) -> bool:
 
 def _of_one_task(columns: Sequence[Column]) -> str:
     """Names, direction and unit of metrics that have a column each, then what U, S and A are."""
-    known = {parted(c.primary)[0]: (measure(c.primary), c.unit(c.primary)[0]) for c in columns}
+    known = {_base(c): (c.measure(c.primary), c.unit(c.primary)[0]) for c in columns}
     told = ["; ".join(f"{m.short}: {m.name}" for m, _ in known.values() if m.name != m.short)]
     falls = any(m.falls for m, _ in known.values())
     told.append("↓: lower is better, of the others higher" if falls else "Higher is better")
     for factor in dict.fromkeys(factor for _, factor in known.values() if factor != 1):
         names = [m.short for m, times in known.values() if times == factor]
         told.append(f"Printed times {factor:g}: {', '.join(names)}")
-    if any(parted(column.primary)[1] for column in columns):
+    if any(parted(c.primary)[1] for c in columns if not c.composed):
         told.append("; ".join(f"{letter}: {part}" for letter, part in PARTS.values()))
     return " ".join(f"{sentence}." for sentence in told if sentence)
+
+
+def _base(column: Column) -> str:
+    """The metric of a column, whatever part of the data it is of; of a composite task the part."""
+    return column.primary if column.composed else parted(column.primary)[0]
 
 
 def _with(primaries: Sequence[str]) -> str:

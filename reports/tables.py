@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from bench.record import Record
-from reports import marks, notes
+from reports import agreement, marks, merged, notes, shares
 from reports.blocks import Block, facts
 from reports.entries import row
 from reports.examples import Answers
@@ -72,20 +72,25 @@ def _table(
     ours = marked.rows(bold, [*(c.title for c in block.columns), *average])
     names = [*("" if c.spread else c.title for c in block.columns), *average]
     omitted = ["Rows of papers are left out: our data are generated."] if known != beneath else []
+    kept = shares.column(block)
+    last = [*average, *([shares.HEADING] if kept else ())]
     return Table(
         title=_titled(block, title, beneath),
-        columns=("Method", "Trained / served", *(c.heading for c in block.columns), *average),
-        rows=tuple(ours),
+        columns=("Method", "Trained / served", *(c.heading for c in block.columns), *last),
+        rows=tuple((*row, *kept[n : n + 1]) for n, row in enumerate(ours)),
         papers=tuple(theirs),
         remarks=(*_remarks(ours, names), *map(Remark, papers.remarks(theirs))),
         footnotes=(
             *_footnotes(block, ours, title),
+            *merged.footnotes(block),
+            *([shares.TOLD] if kept else ()),
+            *agreement.footnotes(block),
             *marked.footnotes(),
             *papers.footnotes(beneath, block.columns),
             *omitted,
         ),
         facts=(
-            *marked.facts(facts(block), block.columns),
+            *marked.facts(shares.told(facts(block), block), block.columns),
             *papers.facts(beneath, block.columns, block.model),
         ),
     )

@@ -68,6 +68,7 @@ class Data:
     selection: list[Row]
     test: dict[str, list[Row]]
     facts: dict[str, Any] = field(default_factory=dict)  # for the record's `where.data`
+    parts: tuple["Data", ...] = ()  # of a composite task: those of its tasks, in their order
 
 
 class Task:
@@ -90,6 +91,7 @@ class Task:
     spread: ClassVar[bool] = False  # a table of its own, a column for every metric shown
     units: ClassVar[Mapping[str, tuple[float, int]]] = {}  # printed: factor, decimals; (100, 1)
     official: ClassVar[dict[str, int]]  # rows that the publisher gives, by split
+    composed: ClassVar[bool] = False  # of other tasks, which its option `of` names
 
     @property
     def outputs(self) -> int:
@@ -99,6 +101,20 @@ class Task:
         """
         classes = self.formulation in ("classification", "prompt")
         return (len(self.labels) or 1) if classes else 0
+
+    @property
+    def parts(self) -> "tuple[Task, ...]":
+        """The tasks that it is composed of; of a plain task none."""
+        return ()
+
+    @property
+    def names(self) -> "tuple[str, ...]":
+        """What its parts are called in metrics."""
+        return ()
+
+    def split(self, part: int, name: str) -> str:
+        """What a composite task calls the reported split `name` of a part."""
+        raise NotImplementedError
 
     @property
     def heads(self) -> tuple[Given, ...]:

@@ -31,8 +31,19 @@ VARIANTS = [
     "adamix[inner=prompt]",
     "adamix[inner=prefix[mlp=24]]",
     "adamix[inner=prefix[mlp=none]]",
+    "cut[layers=1,pool=first,start=random,of=lora]",
+    "btuning[of=lora,candidates=none]",
+    "rebasin[of=mlp[layers=1,width=8],count=3]",
+    "rebasin[of=scratch[layers=1]]",
+    "rebasin[of=full]",
 ]
-BARS = {"head": 0.65, "prefix": 0.7}  # what a frozen random encoder lets them reach
+BARS = {
+    "head": 0.65,
+    "cut": 0.65,
+    "logme": 0.65,
+    "btuning[of=lora,candidates=none]": 0.7,
+    "prefix": 0.7,
+}  # what a frozen random encoder lets them reach
 NAMES = [*method.names(), *alias.names()]
 every_method = pytest.mark.parametrize("text", [*NAMES, *VARIANTS])
 RARER = [pytest.param(text, marks=pytest.mark.slow) for text in VARIANTS]
@@ -41,10 +52,28 @@ ITEMS = [item.name for contract in check.CONTRACT for item in contract.items]
 MOVES = {"trains-only-returned", "moves-all", "finalize-keeps-outputs", "served-is-counted"}
 WHOLE = ["lora", "adamix-adapter"]  # looked at in full among the fast tests
 WRITES = ("a prompt serves encoders",)
+CANDIDATES = dict.fromkeys(("cut", "logme", "btuning"), ("layers are cut off encoders",))
+KNOWN = "rebasin knows the permutations of bert and roberta"
+ENCODES = {
+    **CANDIDATES,
+    "mlp": ("a head for classes",),
+    "rebasin": ("a head for classes",),  # as its default runs
+    "scratch": ("scratch serves encoders", KNOWN),
+    "full": (KNOWN,),  # under rebasin
+}
 UNSERVED = {  # family: method: what is said of it
-    "deberta-v2": {"prefix": ("takes no past keys",)},
-    "gpt2": {"prompt": WRITES, "adapter": ("no place 'ffn_norm'",)},
-    "t5": {"prompt": WRITES, "adapter": ("no place 'ffn_norm'",), "bitfit": ("has none",)},
+    "deberta-v2": {
+        "prefix": ("takes no past keys",),
+        "full": (KNOWN,),
+        "scratch": (KNOWN,),
+    },
+    "gpt2": {**ENCODES, "prompt": WRITES, "adapter": ("no place 'ffn_norm'",)},
+    "t5": {
+        **ENCODES,
+        "prompt": WRITES,
+        "adapter": ("no place 'ffn_norm'",),
+        "bitfit": ("has none",),
+    },
 }
 
 
@@ -69,6 +98,8 @@ def broken(text: str, family: str, only: Collection[str] = ()) -> list[str]:
 
 def stem(text: str) -> str:
     """The method that decides which models are served."""
+    if text.startswith(tuple(CANDIDATES)):
+        return text.partition("[")[0]
     inner = re.search(r"(?:inner|of)=(\w+)", text)
     return inner[1] if inner else text.partition("[")[0]
 

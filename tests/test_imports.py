@@ -33,7 +33,9 @@ SIDE = (
     *("text", "pairs", "prompts", "hidden", "twice", "tokencache", "cachefolder"),
 )
 MODEL = {f"bench.{name}" for name in (*SIDE, "steppers", "vocabulary", "checkpoint")}
-COMMANDS = [f"commands.{name}" for name in ("asked", "models", "records", "suites", "trials")]
+COMMANDS = [
+    f"commands.{name}" for name in ("asked", "merging", "models", "records", "suites", "trials")
+]
 LIGHT = {f"bench.{name}" for name in (*BOTTOM, *LATER, *COMMANDS)}
 
 
@@ -99,7 +101,8 @@ def among(package: str) -> list[str]:
 
 ASKED = [*among("bench.commands"), "bench.reporting"]
 LAYERS = among("methods.layers")
-HOOKS = [name for name in among("methods") if name not in LAYERS]
+MERGING = among("methods.merging")
+HOOKS = [name for name in among("methods") if name not in (*LAYERS, *MERGING)]
 
 
 @pytest.mark.parametrize(
@@ -158,10 +161,18 @@ def test_layer_knows_other_layers_only(name):
     assert foreign(imports(SOURCES[name], inside=True), {"methods.layers"}) == []
 
 
+@pytest.mark.parametrize("name", MERGING)
+def test_merging_knows_states_and_what_a_model_and_its_batches_are(name):
+    types = {"bench.backbone", "bench.text"}
+    ours = {"methods.merging", "methods.layers", "methods.trained"}
+    assert foreign(imports(SOURCES[name]), ours) == []
+    assert foreign(imports(SOURCES[name], inside=True), ours | types) == []
+
+
 @pytest.mark.parametrize("name", among("tasks"))
 def test_task_never_imports_torch_or_what_tests_it(name):
     modules = imports(SOURCES[name], inside=True)
-    assert foreign(modules, {"bench.registry", "tasks"}) == []
+    assert foreign(modules, {"bench.registry", "bench.spec", "tasks"}) == []
     assert not {module.split(".")[0] for module in modules} & {"torch", "transformers"}
 
 

@@ -18,6 +18,7 @@ from reports.material import Material, laid_out
 from reports.plots import KINDS, plots
 from reports.plots.scene import scenes
 from reports.plots.style import COLOURS, looks
+from tests import merges
 from tests.records import LAST, MRPC, SST2, WEBNLG, cell, lost, scored, text_cell
 
 HUGE = pytest.param(10**400, id="huge")
@@ -247,18 +248,30 @@ def rich(folder) -> Material:
                     | {"memory_source": "CUDA allocator", "served_params": 12},
                     selection_scores=[0.1, 0.2],
                     device="cpu",
+                    candidate=f"cut[rank={rank}]",
                 )
                 with store.writing(record.cell) as draft:
                     (draft / "record.json").write_text(record.to_json())
                     lines = [{"step": s, "loss": 1 / s} for s in range(1, 9)]
                     (draft / "log.txt").write_text("\n".join(map(json.dumps, lines)))
-                found.append(record)
+                found.append(replace(record, primary="accuracy"))
     draws = scored(
         replace(cell("drawn", "t0", 0), method="served[by=chance]", parents=(found[0].cell.key,)),
         0.5,
         draws={"accuracy": [0.4, 0.5]},
+        sweep=merges.sweep(),
+        barrier=merges.barrier(),
+        soup=merges.soup(),
     )
-    return material([*found, draws], columns, files=Files(store))
+    untrained = [
+        scored(
+            replace(cell("logme", "t0", rank), method="logme"),
+            {"accuracy": None},
+            logme={"evidence": rank, "candidate": f"cut[rank={rank}]"},
+        )
+        for rank in (2, 4, 8)
+    ]
+    return material([*found, draws, *untrained], columns, files=Files(store))
 
 
 def test_rich_records_have_every_kind(tmp_path):
@@ -267,7 +280,8 @@ def test_rich_records_have_every_kind(tmp_path):
     found = plots(made)
     assert [plot.name.removesuffix("-glue-minilm") for plot in found] == [
         *("scores", "score-params", "score-flops", "score-time", "score-memory", "profiles"),
-        *("option-rank", "routings", "loss", "epochs", "flops"),
+        *("option-rank", "routings", "coefficients", "barriers", "soups", "ranks"),
+        *("loss", "epochs", "flops"),
     ]
     for plot in found:
         assert plot.title[:5] in texts(plot.svg())

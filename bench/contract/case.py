@@ -10,10 +10,12 @@ from torch import Tensor, nn
 
 from bench.backbone import Backbone
 from bench.contract.subject import SHORT, Subject
-from bench.contract.toys import ToyRun, prepared, tensors
+from bench.contract.toys import ToyRun, asked, given, prepared, tensors
+from bench.cost import size
 from bench.families import Unserved
 from bench.text import Batch
 from methods.base import Method, Unsuited
+from tasks.base import Given
 
 
 @dataclass
@@ -38,7 +40,7 @@ class Served(NamedTuple):
     before: Tensor
     after: Tensor
     kept: list[nn.Parameter]
-    left: int  # parameters of the model afterwards
+    left: int  # parameters of the model afterwards, the head apart
 
 
 class Case:
@@ -50,7 +52,7 @@ class Case:
     def unserved(self) -> str:
         """Why the method does not serve the model; "" where it does, or fails in another way."""
         try:
-            prepared(self.method, self.subject.build(), self.subject.run())
+            prepared(self.method, self.build(), self.subject.run())
         except (Unsuited, Unserved) as error:
             return str(error)
         except Exception:  # the item "prepares" tells it
@@ -59,9 +61,15 @@ class Case:
 
     def ready(self, run: ToyRun) -> tuple[Backbone, list[nn.Parameter]]:
         """The model as training begins, and what was returned."""
-        model = self.subject.build()
+        model = self.build()
         trained = prepared(self.method, model, run)
         return model.train(), trained
+
+    def build(self) -> Backbone:
+        """The model with its pretrained weights, and the head that the method asks for."""
+        model = self.subject.build()
+        asked(model, self.method)
+        return model
 
     def fitted(self, run: ToyRun) -> Fitted:
         """The model after training."""
@@ -86,8 +94,13 @@ class Case:
         model = self.fitted(self.subject.run(rows=SHORT)).model
         before = self.output(model)
         kept = self.method.finalize(model)
-        left = sum(p.numel() for p in model.parameters())
+        left = size(model.parameters()) - size(model.head.parameters())
         return Served(before, self.output(model), kept, left)
+
+    @property
+    def heads(self) -> tuple[Given, ...]:
+        """The heads that the method asks for; none where any will do."""
+        return given(self.method, self.subject.outputs)
 
     @property
     def batch(self) -> Batch:

@@ -22,7 +22,7 @@ SHAPES = {"": Shape(5, 12), "causal": Shape(5, 12, 0, 9), "seq2seq": Shape(5, 12
 
 @start.item("prepares")
 def _prepares(case: Case) -> str:
-    model, run = case.subject.build(), case.subject.run()
+    model, run = case.build(), case.subject.run()
     run.built_on = []
     held_before = list(model.parameters())  # kept alive, so that no id is used again
     head = {id(p) for p in model.head.parameters()}
@@ -39,7 +39,7 @@ def _prepares(case: Case) -> str:
     if len({id(p) for p in found}) < len(found):
         twice = next(names[id(p)] for p in found if sum(p is q for q in found) > 1)
         raise Broken(f"expected every parameter once, got {twice} again")
-    returned = {*map(id, found), *map(id, held_before)}
+    returned = {*map(id, found), *map(id, held_before), *map(id, model.head.parameters())}
     for key in (key for key in names if key not in returned):
         raise Broken(f"expected every added parameter to be returned, got none for {names[key]}")
     return f"{len(found)} parameters of the model, each once, and all that were added"
@@ -55,7 +55,7 @@ def _repeats(case: Case) -> str:
 
 @start.item("starts-identical", "prepares", "eval-repeats")
 def _identical(case: Case) -> str:
-    before = case.output(case.subject.build())
+    before = case.output(case.build())
     after = case.output(case.ready(case.subject.run())[0])
     says = case.method.starts_identical
     if torch.equal(before, after) != says:
@@ -75,6 +75,8 @@ def _loss(case: Case) -> str:
         raise Broken(f"expected a scalar tensor as the loss, got {shape}")
     if not bool(value.isfinite()):
         raise Broken(f"expected a finite loss, got {value.item()}")
+    if not value.requires_grad and not trained:
+        return f"a finite scalar ({value.item():.3g}); nothing trains"
     if not value.requires_grad:
         raise Broken("expected a loss with a gradient, got one that nothing flows back from")
     value.backward()
@@ -101,12 +103,13 @@ def _loss_repeats(case: Case) -> str:
 
 @start.item("counts", "prepares")
 def _counts(case: Case) -> str:
-    run, model = case.subject.run(), case.subject.build()
+    run, model = case.subject.run(), case.build()
     backbone = size(model.net.parameters())
     trained = size(prepared(case.method, model, run))
     head = size(model.head.parameters())
     found = (trained, head, size(case.method.finalize(model)), backbone)
-    counted = tuple(sizes(case.method, case.subject.weights, case.subject.outputs).params.values())
+    asked = case.subject.weights, case.subject.outputs, False, case.heads
+    counted = tuple(sizes(case.method, *asked).params.values())
     for name, expected, got in zip(_NAMES, found, counted, strict=True):
         if expected != got:
             raise Broken(f"expected {expected:,} {name} as the model has, got {got:,} counted")
@@ -118,8 +121,9 @@ _NAMES = ("trained parameters", "head parameters", "served parameters", "backbon
 
 @start.item("flops", "counts", "loss")
 def _flops(case: Case) -> str:
-    counted = account(case.method, case.subject.weights, case.subject.outputs)
+    counted = account(case.method, case.subject.weights, case.subject.outputs, False, case.heads)
     model = Backbone.empty(case.subject.weights, case.subject.outputs).train()
+    model.rehead(case.heads)
     shape = SHAPES[model.family.writes if model.writes else ""]
     with torch.device("meta"):
         free(model, case.method.prepare(model, Planless()))  # type: ignore[arg-type]

@@ -64,6 +64,8 @@ def _same(case: Case) -> str:
 def _other(case: Case) -> str:
     other = case.fitted(case.subject.run(1, SHORT))
     trained = [name for name, p in other.model.named_parameters() if id(p) in other.mine]
+    if not trained:
+        raise Aside("nothing trains")
     if all(torch.equal(other.after[name], case.short.after[name]) for name in trained):
         raise Broken("expected other weights under another seed, got the same")
     return "another seed gives other weights"

@@ -10,8 +10,8 @@ from bench.record import Record
 from reports.blocks import Block, Slot
 from reports.files import Files
 from reports.layout import Column
+from reports.told import number
 
-HUGEST = 1e30  # a number beyond is damaged or useless; no axis can show it
 PLAIN = (  # costs that are taken as they stand
     "trained_params",
     "head_params",
@@ -49,15 +49,6 @@ def frame(block: Block, files: Files | None = None) -> pd.DataFrame:
     ]
     made = pd.DataFrame(rows, columns=list(COLUMNS))
     return made.astype({"seed": "int64"}) if len(made) else made
-
-
-def number(value: Any) -> float:
-    """A number of at most 1e30 either way, 0 below 1e-30; NaN for anything else."""
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        return math.nan
-    if not abs(value) <= HUGEST:
-        return math.nan
-    return float(value) if abs(value) >= 1 / HUGEST else 0.0
 
 
 class Known:

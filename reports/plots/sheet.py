@@ -12,9 +12,10 @@ from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator, NullLoca
 
 from reports.plots.averages import Mean
 from reports.plots.lettering import cut, inches, named, plain, tick, wrapped
-from reports.plots.style import COLUMN, HEAD, PAGE, SMALL, TALLEST, TEXT, Look
+from reports.plots.style import COLUMN, HEAD, INK, PAGE, SMALL, TALLEST, TEXT, Look
 
 PANELS = 12  # of one figure
+TALL = 1.45 * SMALL / 72  # inches of a line of what is told in a panel
 HANDLE = 0.42  # inches of a legend's line and the gaps around it
 
 
@@ -73,6 +74,18 @@ def legend(figure: Figure, handles: Sequence[Artist], names: Sequence[str]) -> N
 def titled(axes: Axes, text: str) -> None:
     """A panel's title, at its left, cut where it is wider than the panel."""
     axes.set_title(cut(text, _room(axes) - 0.4, TEXT), loc="left", pad=3)
+
+
+def noted(axes: Axes, lines: Sequence[str]) -> None:
+    """Writes lines in the upper left corner of a panel, over its grid."""
+    axes.text(
+        *(0.03, 0.985, "\n".join(cut(line, _room(axes) - 0.75, SMALL) for line in lines)),
+        transform=axes.transAxes,
+        verticalalignment="top",
+        fontsize=SMALL,
+        color=INK,
+        bbox={"facecolor": "white", "edgecolor": "none", "pad": 1},
+    )
 
 
 def labelled(axes: Axes, text: str, beside: float = 0.4) -> None:

@@ -1,0 +1,1 @@
+"""What is worked out from the weights, outputs or features of finished models: pure algorithms."""
