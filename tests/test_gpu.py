@@ -11,7 +11,9 @@ from tests.tiny import Toy, ToyRun, backbone, batch, prepared
 
 pytestmark = pytest.mark.gpu
 CUDA = torch.device("cuda")
-PLAIN = [n for n in method.names() if n not in ("infer", "soup", "peft")]  # those that need no runs
+PLAIN = [
+    n for n in method.names() if n not in ("infer", "soup", "rebasin", "peft")
+]  # those that need no runs
 METHODS = [*PLAIN, "adamix-adapter", "adamix-lora", "adamix[inner=bitfit]", "peft[type=dora]"]
 
 
