@@ -110,21 +110,23 @@ class Mix(Task):
 
     def load(self, source, seed):
         parts = tuple(part.load(source, seed) for part in self.parts)
-        return Data(
-            [row for part in parts for row in part.train],
-            [row for part in parts for row in part.selection],
-            {
-                self.split(number, name): rows
-                for number, part in enumerate(parts)
-                for name, rows in part.test.items()
-            },
-            {
-                "source": source.kind,
-                "parts": dict(zip(self.names, (part.facts for part in parts), strict=True)),
-                "partial": [told for part in parts for told in part.facts.get("partial", ())],
-            },
-            parts,
-        )
+        train = [row for part in parts for row in part.train]
+        selection = [row for part in parts for row in part.selection]
+        test = {
+            self.split(number, name): rows
+            for number, part in enumerate(parts)
+            for name, rows in part.test.items()
+        }
+        used = {"train": train, "selection": selection, **test}
+        own = dict(zip(self.names, (part.facts for part in parts), strict=True))
+        facts = {
+            "source": source.kind,
+            "fingerprint": {name: facts.get("fingerprint") for name, facts in own.items()},
+            "used": {name: len(rows) for name, rows in used.items()},
+            "partial": [told for facts in own.values() for told in facts.get("partial", ())],
+            "parts": own,
+        }
+        return Data(train, selection, test, facts, parts)
 
     def split(self, part: int, name: str) -> str:
         return f"{self.names[part]} {name}"
