@@ -106,7 +106,7 @@ class Mix(Task):
         return {k: v for part in self.parts for k, v in part.lacks().items()}
 
     def stamp(self, source):
-        return "+".join(part.stamp(source) for part in self.parts)
+        return "+".join(dict.fromkeys(part.stamp(source) for part in self.parts))
 
     def load(self, source, seed):
         parts = tuple(part.load(source, seed) for part in self.parts)

@@ -55,13 +55,16 @@ def _declared(case: Asked) -> str:
     if not isinstance(case.task, Task) or not cls.__dataclass_params__.frozen:  # type: ignore[attr-defined]
         raise Broken(f"expected a frozen dataclass below tasks.base.Task, got {cls.__name__}")
     for fact in ("name", "title", "source", "metrics", "primary", "shown", "official"):
-        if not getattr(cls, fact, None) and not (fact in ("shown", "official") and _free(case)):
+        spared = fact == "official" and case.task.composed
+        spared = spared or (fact in ("shown", "official") and _free(case))
+        if not getattr(case.task, fact, None) and not spared:
             raise Broken(f"expected {fact}, got none")
     if not (inspect.getdoc(cls) or "").strip() or cls.__doc__ == inspect.getdoc(Task):
         raise Broken("expected a docstring that says what is asked, got none")
-    if cls.primary not in cls.metrics or not set(cls.shown) <= set(cls.metrics):
-        raise Broken(f"expected primary and shown among {', '.join(cls.metrics)}, got others")
-    return f"{cls.title}: {', '.join(cls.metrics)}; {cls.source}"
+    metrics = case.task.metrics
+    if cls.primary not in metrics or not set(case.task.shown) <= set(metrics):
+        raise Broken(f"expected primary and shown among {', '.join(metrics)}, got others")
+    return f"{cls.title}: {', '.join(metrics)}; {cls.source}"
 
 
 @contract.item("round-trips")
@@ -119,6 +122,8 @@ def _apart(case: Asked) -> str:
 def _valid(case: Asked) -> str:
     if case.task.formulation in DOCUMENTS:
         raise Aside("documents have no labels")
+    if case.task.composed:
+        raise Aside("rows of its parts, which are tasks of their own")
     every = [(split, row) for split, rows in case.splits.items() for row in rows]
     widths = {len(row.text) for _, row in every}
     if len(widths) > 1 or not widths <= {1, 2}:
