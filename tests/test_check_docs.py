@@ -7,7 +7,7 @@ import pytest
 
 from tests.packages import ROOT, bench, install
 
-PAGES = ["adding-a-method", "adding-a-task", "adding-a-suite"]
+PAGES = ["adding-a-method", "adding-a-merge", "adding-a-task", "adding-a-suite"]
 BLOCK = re.compile(r'^```(\w+)(?: title="([^"]+)")?\n(.*?)^```$', re.M | re.S)
 
 
