@@ -56,6 +56,7 @@ class Cells:
         _, needs = self.names.read(name)
         if not needs:
             return [self.search(name)]
+        self.names.leaves(name)  # raises where a row builds on itself
         below = spread(needs, len(self.parts))
         asked = dict.fromkeys((need.part, need.method) for need in below)
         return [s for part, of in asked for s in self._on(part)._searches(of)]
