@@ -29,7 +29,9 @@ class TaskVector(Merge):
     - "analogy": of parts A, B, C and D, that of C plus what B has and A has not, where D, which no
       run has seen, scores highest.
 
-    The scale goes from 0 to `most` by `step`, unless it is told. Heads that are trained stay those
+    Vectors may be made sparse: trimmed, with a sign elected for each number ("ties", Yadav et al.
+    2023, arXiv:2306.01708), or dropped at random and scaled up ("dare", Yu et al. 2024,
+    arXiv:2311.03099). The scale goes from 0 to `most` by `step`, unless it is told. Heads that are trained stay those
     of their runs; one that reads rows of several is their mean.
     """
 
@@ -39,12 +41,16 @@ class TaskVector(Merge):
     most: float = 1.0  # appendix: 0.00 to 1.00 by 0.05
     step: float = 0.05
     scale: float | None = None  # none: chosen; else this one, nothing looked at
+    sparse: Literal["none", "ties", "dare"] = "none"  # the paper adds whole vectors
+    density: float = 0.2  # Yadav et al. 2023, section 4: what of a vector is kept, if not all
     keep: float = 0.95  # section 3: controls keep 95 % of the pretrained accuracy
 
     def __post_init__(self) -> None:
         checked(self.of)
         if not 0 < self.step <= self.most:
             raise ValueError(f"expected 0 < step <= most, got step {self.step}, most {self.most}")
+        if not 0 < self.density <= 1:
+            raise ValueError(f"expected density above 0 and at most 1, got {self.density}")
 
     def needs(self):
         if self.by == "addition":
@@ -69,6 +75,7 @@ class TaskVector(Merge):
         elif self.by == "analogy":
             a, b, c = vectors
             vectors = [c, b, negated(a)]
+        vectors = self._sparse(vectors, run)
         heads = {}
         for name in dict.fromkeys(n for state in states for n in state.tensors if _head(n)):
             heads[name] = mean([{name: s.tensors[name]} for s in states if name in s.tensors])[name]
@@ -80,6 +87,16 @@ class TaskVector(Merge):
             return at(self.scale)
         values = grid(self.most, self.step)
         return at(swept(model, run, "scale", values, at, *self._rule(run)))
+
+    def _sparse(self, vectors, run):
+        from methods.merging.ties import dropped, ties
+
+        if self.sparse == "ties":
+            return [ties(vectors, density=self.density)]
+        if self.sparse == "dare":
+            source = run.generator("dare")
+            return [dropped(vector, self.density, source) for vector in vectors]
+        return vectors
 
     def _rule(self, run):
         parts = list(run.parts)

@@ -246,6 +246,25 @@ def test_task_vectors_at_one_over_n_are_the_mean():
         torch.testing.assert_close(named(model)[name], mean, rtol=1e-5, atol=1e-6)
 
 
+def test_sparse_vectors_are_those_that_ties_and_dare_make():
+    from methods.merging.algebra import delta
+    from methods.merging.ties import dropped, ties
+
+    for sparse in ("ties", "dare"):
+        text = f"taskvector[scale=0.7,sparse={sparse},density=0.5]"
+        method, model, run = ready(text)
+        base = named(model)
+        vectors = [delta(body(one), {n: base[n] for n in body(one)}) for one in run.given]
+        source = run.generator("dare")
+        made = [ties(vectors, density=0.5)]
+        if sparse == "dare":
+            made = [dropped(vector, 0.5, source) for vector in vectors]
+        method.fit(model, run)
+        for name in vectors[0]:
+            expected = base[name] + 0.7 * sum(one[name] for one in made)
+            torch.testing.assert_close(named(model)[name], expected.float(), rtol=1e-5, atol=1e-6)
+
+
 def test_negation_takes_away_what_the_first_run_learnt():
     text = "taskvector[by=negation,scale=0.5]"
     method, model, run = ready(text, heads=DESCRIBED, runs=(0,))
@@ -374,6 +393,7 @@ def test_outputs_of_different_spaces_have_no_mean():
         ("regmean[rows=0]", "rows of at least 1"),
         ("fisher[draws=-1]", "draws -1"),
         ("taskvector[step=0]", "0 < step <= most"),
+        ("taskvector[density=0]", "density above 0"),
         ("taskvector[by=adding]", "'addition', 'negation' or 'analogy'"),
         ("paint[alpha=2]", "alpha from 0 to 1"),
         ("paint[patches=3,by=sequential]", "1 or 2 patches"),
