@@ -31,8 +31,8 @@ class TaskVector(Merge):
 
     Vectors may be made sparse: trimmed, with a sign elected for each number ("ties", Yadav et al.
     2023, arXiv:2306.01708), or dropped at random and scaled up ("dare", Yu et al. 2024,
-    arXiv:2311.03099). The scale goes from 0 to `most` by `step`, unless it is told. Heads that are trained stay those
-    of their runs; one that reads rows of several is their mean.
+    arXiv:2311.03099). The scale goes from 0 to `most` by `step`, unless it is told. Heads that are
+    trained stay those of their runs; one that reads rows of several is their mean.
     """
 
     of: str = "full"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import ClassVar, Literal
 
@@ -25,6 +25,7 @@ class Mix(Task):
 
     of: tuple[str, ...] = ("cola", "sst2")
     head: Literal["labels", "own", "one"] = "labels"
+    select: int | None = None  # selection rows of each task, at most; none: all that it sets aside
 
     title: ClassVar = "Mix"
     primary: ClassVar = "mean"
@@ -33,6 +34,8 @@ class Mix(Task):
     composed: ClassVar = True
 
     def __post_init__(self) -> None:
+        if self.select is not None and self.select < 1:
+            raise ValueError(f"expected select of at least 1 or none, got {self.select}")
         if len(self.of) < 2:
             raise ValueError(f"expected at least two tasks, got {len(self.of)}")
         for part in self.parts:
@@ -109,7 +112,7 @@ class Mix(Task):
         return "+".join(dict.fromkeys(part.stamp(source) for part in self.parts))
 
     def load(self, source, seed):
-        parts = tuple(part.load(source, seed) for part in self.parts)
+        parts = tuple(self._capped(part.load(source, seed)) for part in self.parts)
         train = [row for part in parts for row in part.train]
         selection = [row for part in parts for row in part.selection]
         test = {
@@ -127,6 +130,12 @@ class Mix(Task):
             "parts": own,
         }
         return Data(train, selection, test, facts, parts)
+
+    def _capped(self, part: Data) -> Data:
+        """The part with as many selection rows as are asked for, which are in random order."""
+        return (
+            part if self.select is None else replace(part, selection=part.selection[: self.select])
+        )
 
     def split(self, part: int, name: str) -> str:
         return f"{self.names[part]} {name}"

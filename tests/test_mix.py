@@ -115,6 +115,15 @@ def test_rows_of_a_mix_are_those_of_its_tasks():
     assert whole.stamp(SAMPLE) == whole.parts[0].stamp(SAMPLE)
 
 
+def test_selection_rows_are_capped_part_by_part():
+    few, all_rows = mix("mix[of=sst2+rte,select=3]"), mix("mix[of=sst2+rte]")
+    found, whole = few.load(SAMPLE, 1), all_rows.load(SAMPLE, 1)
+    assert [part.selection for part in found.parts] == [p.selection[:3] for p in whole.parts]
+    assert len(found.selection) == 6 and found.train == whole.train and found.test == whole.test
+    with pytest.raises(ValueError, match="select of at least 1"):
+        mix("mix[of=sst2+rte,select=0]")
+
+
 def test_a_part_is_the_cell_that_it_would_be_alone(tmp_path, tiny_folder):
     """Rules by task hold for parts, so that a run serves its own suite and every merge."""
     sets = {"rows": "24"}
