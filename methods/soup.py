@@ -71,7 +71,7 @@ class Soup(Merge):
                     f"expected one head to start from, got another of {state.run.told}"
                 )
         runs = [state.tensors for state in states]
-        alone = [self._score(model, run, tensors) for tensors in runs]
+        alone = [self._alone(model, run, state) for state in states]
         every: Sequence[int] = range(len(runs))
         if self.by == "greedy":
             kept, trace = self._greedy(model, run, runs, alone)
@@ -87,6 +87,20 @@ class Soup(Merge):
         made = uniform(runs)
         self._tell(model, states, alone, every, [self._score(model, run, made)])
         return made
+
+    def _alone(self, model, run, state: State) -> float | None:
+        """The score of one run, worked out once for all soups."""
+        from torch import float64, nan, tensor
+
+        if model.writes or not run.selects:
+            return None
+
+        def make():
+            score = self._score(model, run, state.tensors)
+            return {run.primary: tensor(nan if score is None else score, dtype=float64)}
+
+        found = float(state.statistic(f"selection-{self.space}", make)[run.primary])
+        return None if found != found else found
 
     def _score(self, model, run, tensors) -> float | None:
         """The primary metric on selection rows, where there are any."""
