@@ -102,8 +102,12 @@ class Mix(Task):
 
     @property
     def protocol(self) -> str:  # type: ignore[override]
-        told = [f"{part.name}: {part.protocol}" for part in self.parts if part.protocol]
-        return "; ".join(told)
+        told: dict[str, list[str]] = {}
+        for name, part in zip(self.names, self.parts, strict=True):
+            told.setdefault(part.protocol, []).append(name)
+        if len(told) == 1:
+            return next(iter(told))
+        return "; ".join(f"{', '.join(names)}: {text}" for text, names in told.items() if text)
 
     def lacks(self):
         return {k: v for part in self.parts for k, v in part.lacks().items()}

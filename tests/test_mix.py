@@ -115,6 +115,13 @@ def test_rows_of_a_mix_are_those_of_its_tasks():
     assert whole.stamp(SAMPLE) == whole.parts[0].stamp(SAMPLE)
 
 
+def test_protocols_are_told_once():
+    cosine = mix("zero-sst2").protocol
+    assert mix("mix[of=zero-sst2+zero-subj]").protocol == cosine
+    assert mix("mix[of=zero-sst2+cola]").protocol == f"zero-sst2: {cosine}"
+    assert mix("mix[of=sst2+cola]").protocol == ""
+
+
 def test_selection_rows_are_capped_part_by_part():
     few, all_rows = mix("mix[of=sst2+rte,select=3]"), mix("mix[of=sst2+rte]")
     found, whole = few.load(SAMPLE, 1), all_rows.load(SAMPLE, 1)
