@@ -1,6 +1,7 @@
 """A finished run that another one builds on: what it trained, and statistics kept beside it."""
 
 import contextlib
+import fcntl
 import os
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
@@ -76,12 +77,30 @@ class Parent:
         Where the folder cannot be written they are computed each time.
         """
         path = self.folder / f"{name}.safetensors"
-        with contextlib.suppress(OSError, SafetensorError):
-            return load_file(path)
-        made = {key: tensor.contiguous() for key, tensor in make().items()}
-        with contextlib.suppress(OSError, SafetensorError):
-            _write(made, path)
-        return made
+        kept = _read(path)
+        if kept is None:
+            with self._alone():
+                kept = _read(path)  # another merge may have made it meanwhile
+                if kept is None:
+                    kept = {key: tensor.contiguous() for key, tensor in make().items()}
+                    with contextlib.suppress(OSError, SafetensorError):
+                        _write(kept, path)
+        return kept
+
+    @contextlib.contextmanager
+    def _alone(self) -> Iterator[None]:
+        """In the block no other process is in it for this run, where files can be locked."""
+        with (self.folder / WEIGHTS).open("rb") as file:
+            with contextlib.suppress(OSError):
+                fcntl.flock(file, fcntl.LOCK_EX)
+            yield
+
+
+def _read(path: Path) -> dict[str, Tensor] | None:
+    try:
+        return load_file(path)
+    except (OSError, SafetensorError):
+        return None
 
 
 def _write(tensors: dict[str, Tensor], path: Path) -> None:
