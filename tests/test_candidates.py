@@ -7,6 +7,7 @@ import pytest
 import torch
 from transformers import AutoModel
 
+from bench.contract.toys import Killed
 from bench.cost import account, free, size
 from bench.families import Unserved
 from bench.plan import jobs
@@ -380,3 +381,13 @@ def test_records_of_tuned_and_scored_cells_rank_the_candidates(tiny_folder, tmp_
         tuned[f"cut[layers={n},pool=mean]"].cost["inference_flops"] for n in (2, 1, 0)
     )
     assert most > least > 0
+
+
+def test_runs_that_a_toy_run_builds_on_ended_before_it_began():
+    run = tiny.ToyRun(epochs=1)
+    run.dies_at = 1
+    method, model, _ = ready("btuning[candidates=full]", run=run)
+    (finished,) = run.parents()
+    assert "head.out.weight" in finished
+    with pytest.raises(Killed):
+        method.fit(model, run)
