@@ -35,7 +35,7 @@ VARIANTS = [
     "rebasin[of=scratch[layers=1]]",
     "rebasin[of=full]",
 ]
-BARS = {  # what a frozen random encoder lets them reach, or what a merge leaves of independent networks
+BARS = {  # what a frozen random encoder, or a merge of independent networks, lets them reach
     "head": 0.65,
     "prefix": 0.7,
     "rebasin[of=mlp[layers=1,width=8],count=3]": 0.7,

@@ -1,6 +1,8 @@
 """Networks drawn anew, brought into one order and merged; the barrier between them."""
 
 import copy
+import gc
+import weakref
 from dataclasses import replace
 
 import pytest
@@ -221,6 +223,18 @@ def test_mlp_reads_features_that_are_there():
     expected = output(model)
     model.net.register_forward_pre_hook(lambda *_: pytest.fail("the layers have run"))
     torch.testing.assert_close(output(model, rows), expected)
+
+
+def test_model_with_a_perceptron_goes_with_its_last_name():
+    _, model = ready(SMALL)
+    output(model)
+    alive = weakref.ref(model)
+    gc.disable()
+    try:
+        del model
+        assert alive() is None
+    finally:
+        gc.enable()
 
 
 def test_step_on_features_costs_what_the_perceptron_and_the_head_do():
