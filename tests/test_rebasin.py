@@ -314,8 +314,10 @@ def test_copy_in_another_order_is_merged_into_the_network_itself(of, family):
 
 def test_barrier_is_of_the_losses_on_the_line_between_the_runs():
     _, model = ready(SMALL)
+    spaces = head(model, ["around.module.maps.0", "around.module.maps.1"])
     a = trained(model)
     b = {name: tensor + 0.5 * torch.randn_like(tensor) for name, tensor in a.items()}
+    b = permuted(b, spaces, spaces.random(b, torch.Generator().manual_seed(1)))
     method, merged, run = fitted(f"rebasin[of={SMALL},rows=20]", [a, b])
     method.measure(merged, run)
     barrier = merged.facts["barrier"]
@@ -329,6 +331,12 @@ def test_barrier_is_of_the_losses_on_the_line_between_the_runs():
                     parameter.copy_((1 - share) * a[name] + share * b[name])
         losses.append(float(functional.cross_entropy(output(model, rows), rows.labels)))
     assert barrier["naive"]["train"] == pytest.approx(losses, rel=1e-4)
+    ends = [[line["train"][i] for i in (0, -1)] for line in (barrier["naive"], barrier["aligned"])]
+    assert (
+        not barrier["identity"]
+        and ends[1] == pytest.approx(ends[0], rel=1e-4)
+        and losses[0] != losses[-1]
+    )
     straight = [(1 - t) * losses[0] + t * losses[-1] for t in shares()]
     rise = max(loss - line for loss, line in zip(losses, straight, strict=True))
     assert barrier["height"]["naive"]["test"] == pytest.approx(rise, abs=1e-5)
