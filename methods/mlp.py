@@ -42,7 +42,7 @@ class MLP(Method):
             raise Unsuited(f"mlp stands before a head for classes; {model.name!r} has none here")
         source = stream(self.draw)
         module = mlp.MLP(model.width, self.width, self.layers, source)
-        Site("around", model, "around").put(mlp.Between(model.features, module))
+        Site("around", model, "around").put(mlp.Between(module))
         first = "dense" if hasattr(model.head, "dense") else "out"
         outputs = len(getattr(model.head, first).bias)
         Site("reads", model.head, first).put(nn.Linear(self.width, outputs))

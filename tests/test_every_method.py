@@ -37,7 +37,7 @@ VARIANTS = [
     "rebasin[of=scratch[layers=1]]",
     "rebasin[of=full]",
 ]
-BARS = {  # what a frozen random encoder lets them reach, or a merge leaves of independent networks
+BARS = {  # what a frozen random encoder, or a merge of independent networks, lets them reach
     "head": 0.65,
     "cut": 0.65,
     "logme": 0.65,

@@ -196,7 +196,7 @@ def test_one_hidden_layer_is_matched_as_trying_every_order_has_it():
 def test_heads_are_matched_as_trying_every_order_has_it():
     torch.manual_seed(0)
     flips = [np.array(order) for order in ((0, 1), (1, 0))]
-    for sizes in ("qkvo", "qk", "vo", "qk", "vo"):  # the others are small
+    for sizes in 3 * ("qkvo", "qk", "vo", "qk", "vo"):  # the others are small
         a, b = (
             {n: drawn.T if n != "o" else drawn for n, drawn in small(sizes).items()}
             for _ in range(2)

@@ -1,6 +1,8 @@
 """Networks drawn anew, brought into one order and merged; the barrier between them."""
 
 import copy
+import gc
+import weakref
 from dataclasses import replace
 
 import pytest
@@ -223,6 +225,18 @@ def test_mlp_reads_features_that_are_there():
     torch.testing.assert_close(output(model, rows), expected)
 
 
+def test_model_with_a_perceptron_goes_with_its_last_name():
+    _, model = ready(SMALL)
+    output(model)
+    alive = weakref.ref(model)
+    gc.disable()
+    try:
+        del model
+        assert alive() is None
+    finally:
+        gc.enable()
+
+
 def test_step_on_features_costs_what_the_perceptron_and_the_head_do():
     weights = replace(find("minilm"), location="")
     counted = account(resolve("mlp[layers=2,width=8]", ""), weights, 2)
@@ -300,8 +314,10 @@ def test_copy_in_another_order_is_merged_into_the_network_itself(of, family):
 
 def test_barrier_is_of_the_losses_on_the_line_between_the_runs():
     _, model = ready(SMALL)
+    spaces = head(model, ["around.module.maps.0", "around.module.maps.1"])
     a = trained(model)
     b = {name: tensor + 0.5 * torch.randn_like(tensor) for name, tensor in a.items()}
+    b = permuted(b, spaces, spaces.random(b, torch.Generator().manual_seed(1)))
     method, merged, run = fitted(f"rebasin[of={SMALL},rows=20]", [a, b])
     method.measure(merged, run)
     barrier = merged.facts["barrier"]
@@ -315,6 +331,12 @@ def test_barrier_is_of_the_losses_on_the_line_between_the_runs():
                     parameter.copy_((1 - share) * a[name] + share * b[name])
         losses.append(float(functional.cross_entropy(output(model, rows), rows.labels)))
     assert barrier["naive"]["train"] == pytest.approx(losses, rel=1e-4)
+    ends = [[line["train"][i] for i in (0, -1)] for line in (barrier["naive"], barrier["aligned"])]
+    assert (
+        not barrier["identity"]
+        and ends[1] == pytest.approx(ends[0], rel=1e-4)
+        and losses[0] != losses[-1]
+    )
     straight = [(1 - t) * losses[0] + t * losses[-1] for t in shares()]
     rise = max(loss - line for loss, line in zip(losses, straight, strict=True))
     assert barrier["height"]["naive"]["test"] == pytest.approx(rise, abs=1e-5)

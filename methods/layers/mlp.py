@@ -1,6 +1,5 @@
 """A multi-layer perceptron between what a head reads of a row and the head."""
 
-from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from itertools import pairwise
@@ -33,13 +32,15 @@ class MLP(nn.Module):
 class Between(nn.Module):
     """Puts a module between what the head reads of a batch and the head.
 
-    `features`: a batch -> (batch, width), computed unless the batch brings it.
+    What it reads is computed by the model that it is part of, unless the batch brings it. It asks
+    the bound method for that model: one of its own would keep the model alive in a circle.
     """
 
-    def __init__(self, features: Callable[[Any], Tensor], module: nn.Module):
+    def __init__(self, module: nn.Module):
         super().__init__()
-        self.features, self.module = features, module
+        self.module = module
 
-    def forward(self, plain: Callable[[Any], Tensor], batch: Any) -> Tensor:
-        read = self.features(batch) if batch.features is None else batch.features
+    def forward(self, plain: Any, batch: Any) -> Tensor:
+        """`plain`: the model's pass with nothing around it, see bench.backbone."""
+        read = plain.__self__.features(batch) if batch.features is None else batch.features
         return plain(replace(batch, features=self.module(read)))
