@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from methods import method
+from methods.base import Unsuited
 from methods.merge import Merge, Space, State, batches, checked, joined, only
 from methods.sweep import highest, swept
 
@@ -38,6 +39,11 @@ class Fisher(Merge):
         checked(self.of)
         if self.rows < 1 or self.draws < 0:
             raise ValueError(f"expected rows of at least 1, got {self.rows}, draws {self.draws}")
+
+    def prepare(self, model, run):
+        if model.writes:
+            raise Unsuited(f"a Fisher is of models that classify; {model.name!r} writes text")
+        return super().prepare(model, run)
 
     def made(self, model, run, states):
         from methods.merging.fishers import merged

@@ -45,6 +45,7 @@ BARS = {  # what a frozen random encoder, or a merge of independent networks, le
     "prefix": 0.7,
     "rebasin[of=mlp[layers=1,width=8],count=3]": 0.7,
     "rebasin[of=scratch[layers=1]]": 0.65,
+    "untuned": 0.0,  # learns nothing
 }
 NAMES = [*method.names(), *alias.names()]
 every_method = pytest.mark.parametrize("text", [*NAMES, *VARIANTS])
@@ -56,6 +57,7 @@ WHOLE = ["lora", "adamix-adapter"]  # looked at in full among the fast tests
 WRITES = ("a prompt serves encoders",)
 CANDIDATES = dict.fromkeys(("cut", "logme", "btuning"), ("layers are cut off encoders",))
 KNOWN = "rebasin knows the permutations of bert and roberta"
+FISHER = ("a Fisher is of models that classify",)
 ENCODES = {
     **CANDIDATES,
     "mlp": ("a head for classes",),
@@ -69,9 +71,10 @@ UNSERVED = {  # family: method: what is said of it
         "full": (KNOWN,),
         "scratch": (KNOWN,),
     },
-    "gpt2": {**ENCODES, "prompt": WRITES, "adapter": ("no place 'ffn_norm'",)},
+    "gpt2": {**ENCODES, "fisher": FISHER, "prompt": WRITES, "adapter": ("no place 'ffn_norm'",)},
     "t5": {
         **ENCODES,
+        "fisher": FISHER,
         "prompt": WRITES,
         "adapter": ("no place 'ffn_norm'",),
         "bitfit": ("has none",),

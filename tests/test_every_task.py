@@ -21,12 +21,10 @@ def options(name):
     return [field.name for field in dataclasses.fields(task[name])]
 
 
-every_task = pytest.mark.parametrize(
-    "name",
-    [name for name in task.names() if not task[name].composed],  # see tests/test_mix.py
-)
+PLAIN = [name for name in task.names() if not task[name].composed]  # the others: test_mix.py
+every_task = pytest.mark.parametrize("name", PLAIN)
 every_classification, every_generation, every_language = (
-    pytest.mark.parametrize("name", [n for n in task.names() if task[n]().formulation in kinds])
+    pytest.mark.parametrize("name", [n for n in PLAIN if task[n]().formulation in kinds])
     for kinds in (("classification", "prompt"), ("generation",), ("language", "masked"))
 )
 every_large = pytest.mark.parametrize("name", [n for n in task.names() if "rows" in options(n)])
