@@ -10,7 +10,7 @@ from transformers import PreTrainedModel
 
 from bench import masked, past
 from bench.families import Unserved, family
-from bench.heads import Asked, Described, Gap, Head, Heads, Pooled, Vocabulary
+from bench.heads import Asked, Gap, Head, Heads, Pooled, Vocabulary, made
 from bench.pretrained import auto, pretrained, whole
 from bench.text import Batch
 from bench.twice import Parting, Routed
@@ -238,17 +238,9 @@ class Backbone(nn.Module):
         """
         if (len(heads) == 1 and not heads[0].described) or not heads:
             return
-        distinct = list(dict.fromkeys(heads))
         with torch.device(next(self.net.parameters()).device):
-            made = [self._head(given) for given in distinct]
-        which = tuple(distinct.index(given) for given in heads)
-        self.head = made[0] if len(heads) == 1 else Heads(made, which)
+            self.head = made(heads, self.settings, self.pool, self.inner)
         self.outputs = heads[0].outputs
-
-    def _head(self, given: Asked) -> Pooled:
-        if given.described:
-            return Described(self.settings, given.described, self.pool)
-        return Head(self.settings, given.outputs, self.pool, self.inner)
 
     def cut(self, layers: int) -> None:
         """Keeps the first `layers` layers of the encoder alone; 0: the embeddings.

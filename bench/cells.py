@@ -66,8 +66,8 @@ class Cells:
         if isinstance(part, tuple):
             stem, typed = spec.parse(self.task)
             some = "+".join(self.parts[number].task for number in part)
-            inside = ",".join(f"{k}={v}" for k, v in (typed | {"of": some}).items())
-            return Cells(self.ground, self.weights, f"{stem}[{inside}]", self.made)
+            together = spec.joined(stem, typed | {"of": some})
+            return Cells(self.ground, self.weights, together, self.made)
         return self.parts[part] if isinstance(part, int) else self
 
     def jobs(self, name: str, seed: int, extra: Options = NOTHING) -> list[Job]:
@@ -108,7 +108,7 @@ class Cells:
             like.cell,
             method=spec.text(method),
             parents=(*self.made, *(job.cell.key for job in on)),
-            version=self._version(method),
+            version=versions(method, self.task),
             label=name,
         )
         return self._job(
@@ -144,7 +144,7 @@ class Cells:
             seed=0,
             data=self.ground.stamp(asked),
             parents=self.made,
-            version=self._version(method),
+            version=versions(method, self.task),
             label=f"{name}, {_told(extra)}" if extra and trained != _recipe(usual) else name,
         )
 
@@ -160,12 +160,6 @@ class Cells:
             ruled = among(known, ruled)
             typed = typed | {"of": "+".join(part.asked(name) for part in self.parts)}
         return spec.text(spec.construct(tasks[stem], {**ruled, **typed, **sets}))
-
-    def _version(self, method: Method) -> str:
-        every = (self.task, *parts(self.task))
-        return ".".join(
-            map(str, (method.version, *(tasks[spec.parse(t)[0]].version for t in every)))
-        )
 
     def _found(self, name: str) -> Options:
         return among(self.names.ranges(name).method_options, self.search(name).chosen or NOTHING)
@@ -206,6 +200,12 @@ def parts(task: str) -> list[str]:
     if not tasks[stem].composed:
         return []
     return spec.split(typed["of"], "+") if "of" in typed else list(spec.build(tasks, task).of)
+
+
+def versions(method: Method, task: str) -> str:
+    """Those of the plug-ins that a cell is made of: of the method, the task and its parts."""
+    every = [tasks[spec.parse(text)[0]].version for text in (task, *parts(task))]
+    return ".".join(map(str, (method.version, *every)))
 
 
 def options(cls: type) -> list[str]:

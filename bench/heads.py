@@ -138,6 +138,19 @@ class Heads(Pooled):
         return self.of[self.which[part]](x)
 
 
+def made(asked: Sequence[Asked], settings: PretrainedConfig, pool: str, inner: str) -> Pooled:
+    """The head for one that is asked for, or those of a composite task: equal ones are one."""
+    distinct = list(dict.fromkeys(asked))
+    heads: list[Pooled] = [
+        Described(settings, one.described, pool)
+        if one.described
+        else Head(settings, one.outputs, pool, inner)
+        for one in distinct
+    ]
+    which = tuple(distinct.index(one) for one in asked)
+    return heads[0] if len(asked) == 1 else Heads(heads, which)
+
+
 class Gap(Reader):
     """The head of a masked language model, whose last map is that of the input embeddings.
 

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from bench import spec
+from bench.cells import versions
 from bench.job import Job
 from bench.kept import finished, model_of
 from bench.record import Cell, Record
@@ -54,9 +55,7 @@ def merge(
         seed=first.seed,
         data=task.stamp(source),
         parents=(*made_by, *(run.cell.key for run in runs)),
-        version=".".join(
-            map(str, (chosen.version, task.version, *(p.version for p in task.parts)))
-        ),
+        version=versions(chosen, spec.text(task)),
         label=text,
     )
     for run, part in zip(runs, (_part(task, need) for need in needs), strict=True):
@@ -99,7 +98,7 @@ def _method(text: str, runs: Sequence[Record], task: Task) -> tuple[Method, list
     if name not in mergers:
         raise unknown("method that merges runs", name, mergers)
     options.setdefault("of", runs[0].cell.method)
-    chosen = resolve(spec_text(name, options), runs[0].cell.model)
+    chosen = resolve(spec.joined(name, options), runs[0].cell.model)
     needs = spread(chosen.needs(), len(task.parts))
     if len(needs) != len(runs) and "count" in _options(name) and "count" not in options:
         chosen = dataclasses.replace(chosen, count=len(runs))  # type: ignore[type-var]
@@ -107,11 +106,6 @@ def _method(text: str, runs: Sequence[Record], task: Task) -> tuple[Method, list
     if len(needs) != len(runs):
         raise ValueError(f"expected {len(needs)} runs for {text} on {task.name}, got {len(runs)}")
     return chosen, needs
-
-
-def spec_text(name: str, options: dict[str, str]) -> str:
-    """The text of a plug-in with those options."""
-    return f"{name}[{','.join(f'{key}={value}' for key, value in options.items())}]"
 
 
 def _options(name: str) -> set[str]:

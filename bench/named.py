@@ -63,9 +63,8 @@ class Names:
     def _method(self, name: str, options: Options) -> Method:
         stem, typed = self._parsed(name)
         every = {**self.settings(name).method_options, **typed, **options}
-        inside = ",".join(f"{option}={spec.word(value)}" for option, value in every.items())
         with self._told(name):
-            return resolve(f"{stem}[{inside}]" if inside else stem, self.model)
+            return resolve(spec.joined(stem, every), self.model)
 
     def leaves(self, name: str, above: tuple[str, ...] = ()) -> list[str]:
         """The rows that train and so settle this one: itself, or what its needs lead to.

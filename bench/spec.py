@@ -73,6 +73,12 @@ def split(text: str, at: str = ",") -> list[str]:
     return [part.strip() for part in [*parts, text[start:]] if part.strip()]
 
 
+def joined(name: str, options: Mapping[str, Any]) -> str:
+    """The text that `parse` takes apart: a name, and its options in their order, if any."""
+    inside = ",".join(f"{option}={word(value)}" for option, value in options.items())
+    return f"{name}[{inside}]" if inside else name
+
+
 def build(registry: Registry, text: str, **defaults: Any) -> Any:
     """The plug-in that `text` names, with its options checked; `defaults` give way to the text.
 
@@ -116,8 +122,7 @@ def text(plugin: Any, *, full: bool = True) -> str:
         for field in sorted(dataclasses.fields(plugin), key=lambda field: field.name)
         if full or getattr(plugin, field.name) != _default(field)
     }
-    inside = ",".join(f"{option}={word(value)}" for option, value in options.items())
-    return f"{plugin.name}[{inside}]" if inside else plugin.name
+    return joined(plugin.name, options)
 
 
 @cache

@@ -4,20 +4,21 @@ from __future__ import annotations
 
 import copy
 import time
-from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from methods import method, resolve
-from methods.base import Method, Need, Unsuited
+from methods.base import Method, Need, Parent, Unsuited
 from methods.cut import Pool, at_least_none, candidate
 from methods.logme import explained
-from methods.trained import put
+from methods.trained import hold
+from methods.wrapping import Wrapping
 
 if TYPE_CHECKING:
     from torch import Tensor
 
     from bench.backbone import Backbone
+    from methods.base import Run
 
 PRETRAINED = "pretrained"  # the whole encoder as it was
 
@@ -33,7 +34,7 @@ class Lessons:
 
 @method("btuning", source="B-Tuning: You et al. 2021, arXiv:2110.10545, section 5")
 @dataclass(frozen=True)
-class BTuning(Method):
+class BTuning(Wrapping):
     """The first `layers` layers of the encoder, tuned by `of` and taught by better encoders.
 
     The loss is the task's and `weight` times the mean over rows and outputs of
@@ -73,16 +74,6 @@ class BTuning(Method):
         if (kind := type(self.inner)).loss is not Method.loss or kind.fit is not Method.fit:
             raise ValueError(f"expected a method with the task's loss alone, got of={self.of}")
 
-    @property
-    def inner(self) -> Method:
-        """What tunes the student."""
-        return resolve(self.of, "")
-
-    @property
-    def counts_on(self) -> str:  # type: ignore[override]
-        """As the inner method does."""
-        return getattr(self.inner, "wrapped", self.inner).counts_on
-
     def needs(self):
         return tuple(Need(text) for text in self.candidates or ())
 
@@ -113,12 +104,6 @@ class BTuning(Method):
         model.facts["btuning"]["seconds"] = time.perf_counter() - began
         run.train(model, self.loss)
 
-    def finalize(self, model):
-        return self.inner.finalize(model)
-
-    def measure(self, model, run):
-        return self.inner.measure(model, run)
-
     def _heard(self, model, features, labels):
         """The evidence and the Bayesian head, by the first rows."""
         return explained(model, features[: self.rows], labels[: self.rows])
@@ -143,20 +128,16 @@ class BTuning(Method):
 
     def _asked(self, whole, run):
         """The candidates by name, one after another: the encoder as it was, then tuned."""
-        for text, tensors in zip(self.candidates or (), run.parents(), strict=True):
-            yield text, tuned(copy.deepcopy(whole), text, tensors, run)
+        for text, one in zip(self.candidates or (), run.runs(), strict=True):
+            yield text, tuned(copy.deepcopy(whole), one, run)
         yield PRETRAINED, whole
 
 
-def tuned(model: Backbone, text: str, tensors, run) -> Backbone:
-    """The model as a run of the method `text` left it, which has trained those tensors."""
-    method = resolve(text, model.name)
-    trained: Sequence = method.prepare(model, run)
-    model.requires_grad_(False)
-    for parameter in (*trained, *model.head.parameters()):
-        parameter.requires_grad_(True)
-    put(model, tensors)
-    method.finalize(model)
+def tuned(model: Backbone, run: Parent, mine: Run) -> Backbone:
+    """The model as the run left it."""
+    run.method.prepare(model, mine)
+    hold(model, run.tensors)
+    run.method.finalize(model)
     return model
 
 

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 from methods import method, resolve
-from methods.base import Method, Unsuited
+from methods.base import Unsuited
+from methods.wrapping import Wrapping
 
 if TYPE_CHECKING:
     from torch import Generator, nn
@@ -17,7 +18,7 @@ Start = Literal["pretrained", "random"]
 
 @method("cut", source="layer probing: Tenney et al. 2019, arXiv:1905.05950, section 3")
 @dataclass(frozen=True)
-class Cut(Method):
+class Cut(Wrapping):
     """The first layers of an encoder, trained by the method `of`.
 
     `layers`: how many are kept, 0 for the embeddings alone, none for all there are. `pool`: what
@@ -41,32 +42,10 @@ class Cut(Method):
         if resolve(self.of, "").needs():
             raise ValueError(f"expected a method that trains, got of={self.of}")
 
-    @property
-    def inner(self) -> Method:
-        """What trains the candidate."""
-        return resolve(self.of, "")
-
-    @property
-    def counts_on(self) -> str:  # type: ignore[override]
-        """As the inner method does."""
-        return getattr(self.inner, "wrapped", self.inner).counts_on
-
     def prepare(self, model, run):
         model.facts["candidate"] = candidate(model, run, self.layers, self.pool, self.start)
         model.facts["tuned"] = self.of
         return self.inner.prepare(model, run)
-
-    def loss(self, model, batch):
-        return self.inner.loss(model, batch)
-
-    def fit(self, model, run):
-        self.inner.fit(model, run)
-
-    def finalize(self, model):
-        return self.inner.finalize(model)
-
-    def measure(self, model, run):
-        return self.inner.measure(model, run)
 
 
 def at_least_none(layers: int | None) -> None:

@@ -148,5 +148,5 @@ def drawn(text: str, number: int) -> str:
     if not number:
         return text
     name, options = spec.parse(text)
-    options["draw"] = str(resolve(text, "").draw + number)  # type: ignore[attr-defined]
-    return f"{name}[{','.join(f'{option}={value}' for option, value in options.items())}]"
+    draw = resolve(text, "").draw + number  # type: ignore[attr-defined]
+    return spec.joined(name, options | {"draw": draw})

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from methods import resolve
-from methods.base import Method, Parent
+from methods.base import Parent
+from methods.wrapping import OfMethod
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -14,25 +14,13 @@ if TYPE_CHECKING:
     from bench.backbone import Backbone
 
 
-class OnRuns(Method):
-    """Builds on finished runs of the method `of`, and trains nothing itself."""
-
-    of: str
-
-    @property
-    def inner(self) -> Method:
-        """The method of the runs that it builds on."""
-        return resolve(self.of, "")
+class OnRuns(OfMethod):
+    """Builds on finished runs of the inner method, and trains nothing itself."""
 
     @property
     def starts_identical(self) -> bool:  # type: ignore[override]
         """As the inner method does."""
         return self.inner.starts_identical
-
-    @property
-    def counts_on(self) -> str:  # type: ignore[override]
-        """As the inner method does."""
-        return getattr(self.inner, "wrapped", self.inner).counts_on
 
 
 def put(model: Backbone, tensors: Mapping[str, Tensor]) -> None:

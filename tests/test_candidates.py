@@ -251,8 +251,8 @@ def test_features_are_those_of_each_row_in_order_in_eval_mode():
 def lessons(asked: str, run, family: str = "bert", **of):
     """A student after its lessons were worked out, and before it was trained."""
     method, model, _ = ready(asked, family, run, **of)
-    finished = run.parents()
-    run.parents, run.train = lambda: finished, lambda *_: None
+    finished = run.runs()
+    run.runs, run.train = lambda: finished, lambda *_: None
     method.fit(model, run)
     return method, model.eval()
 
@@ -276,10 +276,10 @@ def test_term_is_the_mean_square_to_the_shares_of_the_teachers_predictions():
     method, model = lessons(asked, run, pool="mean")
     batch, labels = run.data.batch(np.arange(9, 30)), torch.tensor(run.data.labels)
     teachers = {"pretrained": tiny.backbone(pool="mean")}
-    for name, tensors in zip(("full", "lora[rank=2]"), run.parents(), strict=True):
+    for name, one in zip(("full", "lora[rank=2]"), run.runs(), strict=True):
         teacher = tiny.backbone(pool="mean")
         free(teacher, resolve(name, "").prepare(teacher, tiny.ToyRun()))
-        teacher.load_state_dict(tensors, strict=False)
+        teacher.load_state_dict(one.tensors, strict=False)
         teachers[name] = teacher
     scores, predicted = {}, {}
     for name, teacher in teachers.items():
@@ -316,13 +316,13 @@ def test_best_teachers_alone_are_heard():
 def test_student_learns_from_its_teachers_and_its_bayesian_head_stands_still():
     run = tiny.ToyRun(epochs=4)
     method, model, _ = ready("btuning[layers=1,candidates=full,of=full]", run=run)
-    finished, heads, train = run.parents(), [], run.train
+    finished, heads, train = run.runs(), [], run.train
 
     def watched(*args):
         heads.append(model.lessons.head.clone())
         train(*args)
 
-    run.parents, run.train = lambda: finished, watched
+    run.runs, run.train = lambda: finished, watched
     method.fit(model, run)
     assert torch.equal(heads[0], model.lessons.head)
     assert model.lessons.whole == []
