@@ -33,7 +33,7 @@ from bench.recipe import SELECTION, recipe
 from bench.record import WEIGHTS
 from bench.text import Batch, First, Rows, Shape, tokenizer
 from bench.tokencache import remembered
-from bench.train import Loop, Trace, steps, train
+from bench.train import Loop, Rates, Trace, steps, train
 from bench.weights import config
 from bench.where import circumstances
 from bench.work import Work
@@ -105,14 +105,20 @@ class CellRun:
         return self.generators[purpose]
 
     def train(
-        self, model: Backbone, loss, *, idle: str = "still", parts: Sequence[int] | None = None
+        self,
+        model: Backbone,
+        loss,
+        *,
+        idle: str = "still",
+        parts: Sequence[int] | None = None,
+        rates: Rates | None = None,
     ) -> None:
         """Gradient descent by the recipe; keeps the epoch that the recipe selects.
 
         `parts`: of a composite task, those whose rows are trained on; None for all.
         """
         seed = self._stream("train")
-        streams = (self.group.kept(self.checkpoint), self.generators, self.group)
+        streams = (self.group.kept(self.checkpoint), self.generators, rates or {}, self.group)
         loop = Loop(self.recipe, self.device, self.precision, seed, idle, self._told, *streams)
         split = {"last": None, "best": "selection", "dev": "test"}[self.recipe.select]
         self._check_selection(split)

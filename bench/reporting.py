@@ -166,7 +166,7 @@ def _resolved(method: str, model: str) -> str:
 def _benchmarks() -> dict[str, "Benchmark"]:
     """Where the hub has the rows of each task."""
     from reports.interchange.hub import Benchmark
-    from tasks import dart, e2e, few_shot, glue, webnlg
+    from tasks import dart, e2e, few_shot, glue, opinions, webnlg
     from tasks.sources import HUB
 
     found = {
@@ -178,6 +178,8 @@ def _benchmarks() -> dict[str, "Benchmark"]:
         kind = tasks[name]
         if issubclass(kind, few_shot.FewPhrases):
             found[name] = Benchmark(kind.place, "default")
+        elif issubclass(kind, opinions.Opinions):
+            found[name] = Benchmark(kind.few.place, "default")
         elif issubclass(kind, few_shot.FewGlue | glue.Glue):
             found[name] = Benchmark(HUB, getattr(kind, "of", kind).name)
     return found

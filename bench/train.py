@@ -20,6 +20,9 @@ from bench.recipe import AdamW
 from bench.text import Batch, Rows, Shape
 from bench.work import Work
 
+Loss = Callable[[Backbone, Batch], Tensor]
+Rates = Mapping[nn.Parameter, float]  # in parts of the recipe's learning rate; 1 where not told
+
 GLANCE = 0.5  # seconds between two looks at the loss
 
 
@@ -50,10 +53,8 @@ class Loop:
     tell: Callable[..., Any] = lambda **_: None
     checkpoint: Checkpoint | None = None  # where a killed run goes on from
     generators: Mapping[str, torch.Generator] = field(default_factory=dict)  # streams in use
+    rates: Rates = field(default_factory=dict)
     group: Alone = field(default_factory=Alone)  # the processes that share each batch
-
-
-Loss = Callable[[Backbone, Batch], Tensor]
 
 
 def train(
@@ -102,7 +103,7 @@ class _Descent:
         recipe = loop.recipe
         self.total = steps(recipe, len(data))
         self.parameters = [p for p in model.parameters() if p.requires_grad]
-        self.optimizer, self.schedule = _optimizer(self.parameters, recipe, self.total)
+        self.optimizer, self.schedule = _optimizer(self.parameters, recipe, self.total, loop.rates)
         self.source, self.trace = np.random.default_rng(loop.seed), Trace()
         self.best = _Best(self.parameters)
         self.done = 0  # batches of this epoch
@@ -189,13 +190,19 @@ def _finite(value: Tensor, step: int) -> float:
     return number
 
 
-def _optimizer(parameters: list[nn.Parameter], recipe: AdamW, total: int):
+def _optimizer(parameters: list[nn.Parameter], recipe: AdamW, total: int, rates: Rates):
     """AdamW, without decay on biases and LayerNorm (one-dimensional tensors) unless asked for."""
     small = recipe.decay if recipe.decay_all else 0.0
-    groups = [
-        {"params": [p for p in parameters if p.dim() > 1], "weight_decay": recipe.decay},
-        {"params": [p for p in parameters if p.dim() < 2], "weight_decay": small},
-    ]
+    groups = []
+    for rate in dict.fromkeys(rates.get(p, 1.0) for p in parameters):
+        some = [p for p in parameters if rates.get(p, 1.0) == rate]
+        groups += [
+            {"params": large, "weight_decay": decay, "lr": rate * recipe.lr}
+            for large, decay in (
+                ([p for p in some if p.dim() > 1], recipe.decay),
+                ([p for p in some if p.dim() < 2], small),
+            )
+        ]
     betas = (recipe.beta1, recipe.beta2)
     optimizer = torch.optim.AdamW(groups, lr=recipe.lr, betas=betas, eps=recipe.eps, fused=True)
     asked = recipe.warmup_steps

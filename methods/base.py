@@ -109,12 +109,14 @@ class Run(Protocol):
         *,
         idle: str = "still",
         parts: Sequence[int] | None = None,
+        rates: Mapping[nn.Parameter, float] | None = None,
     ) -> None:
         """Gradient descent by the cell's recipe on what is free to train.
 
         `parts`: of a composite task, those whose rows are trained on; None for all. `idle`: whether
         a parameter without a gradient in a step stands "still" or, once it has had one, goes on
-        "moving" by momentum and decay.
+        "moving" by momentum and decay. `rates`: of parameters that learn faster or slower than the
+        others, in parts of the recipe's rate.
         """
 
     def evaluate(self, model: Backbone, split: str) -> dict[str, float | None]:

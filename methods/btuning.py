@@ -49,6 +49,7 @@ class BTuning(Wrapping):
     pretrained ones), and the recipe is the suite's.
     """
 
+    version = 2  # the head learns at a rate of its own
     starts_identical = False
 
     layers: int | None = None  # ours: half of them, rounded up
@@ -58,6 +59,7 @@ class BTuning(Wrapping):
     pool: Pool = "mean"  # as in `cut`
     weight: float = 100.0  # lambda of the released code, thuml/LogME
     temperature: float = 0.1  # t of the released code
+    head_rate: float = 10.0  # of the head, in parts of the recipe's rate; as in the released code
     rows: int = 2000  # as in `logme`
 
     def __post_init__(self) -> None:
@@ -65,9 +67,11 @@ class BTuning(Wrapping):
         for name in ("teachers", "rows"):
             if getattr(self, name) < 1:
                 raise ValueError(f"expected {name} of at least 1, got {getattr(self, name)}")
-        if self.weight < 0 or self.temperature <= 0:
-            told = f"{self.weight} and {self.temperature}"
-            raise ValueError(f"expected weight from 0 and a temperature above 0, got {told}")
+        if self.weight < 0:
+            raise ValueError(f"expected weight of at least 0, got {self.weight}")
+        for name in ("temperature", "head_rate"):
+            if getattr(self, name) <= 0:
+                raise ValueError(f"expected {name} above 0, got {getattr(self, name)}")
         for text in (self.of, *(self.candidates or ())):
             if resolve(text, "").needs():
                 raise ValueError(f"expected methods that train, got {text}")
@@ -102,7 +106,8 @@ class BTuning(Wrapping):
         lessons.targets = self._targets(model, run).to(lessons.head)
         model.facts["btuning"]["logme"] = own.mean
         model.facts["btuning"]["seconds"] = time.perf_counter() - began
-        run.train(model, self.loss)
+        rates = dict.fromkeys(model.head.parameters(), self.head_rate)
+        run.train(model, self.loss, rates=rates)
 
     def _heard(self, model, features, labels):
         """The evidence and the Bayesian head, by the first rows."""

@@ -113,8 +113,9 @@ def test_more_layers_than_there_are_do_not_suit(method):
         ("logme[rows=0]", "expected rows of at least 1, got 0"),
         ("btuning[teachers=0]", "expected teachers of at least 1, got 0"),
         ("btuning[rows=0]", "expected rows of at least 1, got 0"),
-        ("btuning[temperature=0]", "a temperature above 0, got 100.0 and 0.0"),
-        ("btuning[weight=-1]", "expected weight from 0"),
+        ("btuning[temperature=0]", "expected temperature above 0, got 0.0"),
+        ("btuning[head_rate=0]", "expected head_rate above 0, got 0.0"),
+        ("btuning[weight=-1]", "expected weight of at least 0, got -1.0"),
         ("btuning[candidates=full+soup]", "expected methods that train, got soup"),
         ("btuning[of=adamix-adapter]", "expected a method with the task's loss alone"),
     ],
@@ -252,7 +253,7 @@ def lessons(asked: str, run, family: str = "bert", **of):
     """A student after its lessons were worked out, and before it was trained."""
     method, model, _ = ready(asked, family, run, **of)
     finished = run.runs()
-    run.runs, run.train = lambda: finished, lambda *_: None
+    run.runs, run.train = lambda: finished, lambda *_, **__: None
     method.fit(model, run)
     return method, model.eval()
 
@@ -318,9 +319,10 @@ def test_student_learns_from_its_teachers_and_its_bayesian_head_stands_still():
     method, model, _ = ready("btuning[layers=1,candidates=full,of=full]", run=run)
     finished, heads, train = run.runs(), [], run.train
 
-    def watched(*args):
+    def watched(*args, rates):
+        assert rates == dict.fromkeys(model.head.parameters(), 10.0)
         heads.append(model.lessons.head.clone())
-        train(*args)
+        train(*args, rates=rates)
 
     run.runs, run.train = lambda: finished, watched
     method.fit(model, run)

@@ -1,11 +1,12 @@
 from dataclasses import replace
 
 import pytest
+import yaml
 
 from bench import papertable
 from bench.desk import Plan
 from bench.record import Cell, Record
-from bench.reporting import of_plan, of_store, text
+from bench.reporting import of_plan, of_store, text, written
 from bench.store import Store
 from bench.suite import load, request
 from tasks.sources import Source
@@ -104,3 +105,21 @@ def test_material_of_a_plan_has_the_names_of_classes_and_the_command(tmp_path):
     made = of_plan(plan.again(), command="python -m bench run")
     assert made.labels == {"rte": ("entailment", "not_entailment")}
     assert made.command == "python -m bench run"
+
+
+def test_hub_results_name_the_data_set_that_a_task_s_rows_are_of(tmp_path):
+    store, found = Store(tmp_path / "store"), {}
+    places = {"rte": "nyu-mll/glue", "few-rte": "nyu-mll/glue", "subj": "SetFit/subj"}
+    for name in places:
+        cell = replace(CELL, task=f"{name}[rows=none]")
+        put(store, Record(cell, "ok", primary="accuracy", metrics={"accuracy": 0.5}))
+    for path in written(of_store(store), "hub", tmp_path / "to"):
+        [entry] = yaml.safe_load(path.read_text())
+        found[path.stem] = entry["dataset"]["id"]
+    assert found == places
+    put(
+        store,
+        Record(replace(CELL, task="topic"), "ok", primary="accuracy", metrics={"accuracy": 1}),
+    )
+    with pytest.raises(ValueError, match="no data set of the hub for the task named 'topic'"):
+        list(written(of_store(store), "hub", tmp_path / "to"))

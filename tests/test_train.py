@@ -78,6 +78,20 @@ def test_rate_warms_up_and_decays_in_a_line(warmup, factors):
     assert moves(models, "bias") == pytest.approx([RATE * f for f in factors], rel=1e-3)
 
 
+def test_parameter_may_have_a_rate_in_parts_of_the_recipe_s():
+    model, seen = Plain(), []
+
+    def watched(model, batch):
+        seen.append(copy(model))
+        return total(model, batch)
+
+    recipe = replace(PLAIN, steps=4, decay=0.5)
+    train(model, watched, Toy(16), loop(recipe, rates={model.matrix: 4.0}))
+    alone = path(replace(recipe, lr=4 * RATE))
+    assert moves([*seen, model], "matrix") == moves(alone, "matrix")
+    assert moves([*seen, model], "bias") == moves(path(recipe), "bias")
+
+
 def test_decay_shrinks_matrices_and_leaves_vectors():
     models = path(replace(PLAIN, steps=4, decay=0.5), lambda *args: 0 * total(*args))
     shrunk = [math.prod(1 - RATE * 0.5 * f for f in (1, 0.75, 0.5, 0.25)[:n]) for n in range(5)]

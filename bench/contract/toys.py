@@ -19,7 +19,7 @@ from bench.heads import Described
 from bench.predict import features, mean_loss
 from bench.recipe import AdamW
 from bench.text import Batch, First, Rows
-from bench.train import Loop, Trace, train
+from bench.train import Loop, Rates, Trace, train
 from methods import resolve
 from methods.base import Method, Need, spread
 from tasks.base import Given
@@ -71,9 +71,21 @@ class ToyRun:
         self.generators[purpose] = torch.Generator().manual_seed(derived(self.seed, purpose))
         return self.generators[purpose]
 
-    def train(self, model: Backbone, loss: Any, *, idle: str = "still", parts: Any = None) -> None:
+    def train(
+        self,
+        model: Backbone,
+        loss: Any,
+        *,
+        idle: str = "still",
+        parts: Any = None,
+        rates: Rates | None = None,
+    ) -> None:
         """Gradient descent by the recipe."""
-        streams = {"checkpoint": self.checkpoint, "generators": self.generators}
+        streams = {
+            "checkpoint": self.checkpoint,
+            "generators": self.generators,
+            "rates": rates or {},
+        }
         cpu = torch.device("cpu")
         loop = Loop(self.recipe, cpu, self.precision, self.seed, idle, **streams)  # type: ignore[arg-type]
         self.trace = train(model, partial(self._noted, loss), self.data, loop, self._score(model))
