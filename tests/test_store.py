@@ -360,7 +360,7 @@ def test_kills_at_any_moment_lose_no_record_and_leave_no_half(tmp_path):
     source, least = random.Random(0), {}
     for first in range(0, 20_000_000, 1_000_000):
         with start(FOR_EVER, tmp_path, first) as writer:
-            told = [writer.stdout.readline()]
+            told = [writer.stdout.readline() for _ in range(3)]
             time.sleep(source.uniform(0, 0.05))
             os.kill(writer.pid, signal.SIGKILL)
             told += writer.stdout.readlines()
