@@ -115,7 +115,8 @@ class CellRun:
     ) -> None:
         """Gradient descent by the recipe; keeps the epoch that the recipe selects.
 
-        `parts`: of a composite task, those whose rows are trained on; None for all.
+        `parts`: of a composite task, those whose rows are trained on; None for all. `rates`: of
+        parameters, in parts of the recipe's; 1 where not told.
         """
         seed = self._stream("train")
         streams = (self.group.kept(self.checkpoint), self.generators, rates or {}, self.group)

@@ -196,12 +196,10 @@ def _optimizer(parameters: list[nn.Parameter], recipe: AdamW, total: int, rates:
     groups = []
     for rate in dict.fromkeys(rates.get(p, 1.0) for p in parameters):
         some = [p for p in parameters if rates.get(p, 1.0) == rate]
+        matrices, vectors = [p for p in some if p.dim() > 1], [p for p in some if p.dim() < 2]
         groups += [
-            {"params": large, "weight_decay": decay, "lr": rate * recipe.lr}
-            for large, decay in (
-                ([p for p in some if p.dim() > 1], recipe.decay),
-                ([p for p in some if p.dim() < 2], small),
-            )
+            {"params": matrices, "weight_decay": recipe.decay, "lr": rate * recipe.lr},
+            {"params": vectors, "weight_decay": small, "lr": rate * recipe.lr},
         ]
     betas = (recipe.beta1, recipe.beta2)
     optimizer = torch.optim.AdamW(groups, lr=recipe.lr, betas=betas, eps=recipe.eps, fused=True)

@@ -33,7 +33,7 @@ class Shared:
 
     group: Alone = Alone()
 
-    def train(self, model, loss, *, idle="still", rates=None):
+    def train(self, model, loss, *, idle="still"):
         self.losses, device = [], torch.device("cpu")
         tell = lambda **event: self.losses.append(event["loss"])  # noqa: E731
         loop = Loop(self.recipe, device, "fp32", self.seed, idle, tell, group=self.group)
