@@ -5,12 +5,14 @@ import math
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import load_file
 from transformers import AutoModel
 
 from bench.contract.toys import Killed
 from bench.cost import account, free, size
 from bench.families import Unserved
 from bench.plan import jobs
+from bench.record import WEIGHTS
 from bench.run import attempt
 from bench.spec import text
 from bench.store import Store
@@ -393,3 +395,21 @@ def test_runs_that_a_toy_run_builds_on_ended_before_it_began():
     assert "head.out.weight" in finished
     with pytest.raises(Killed):
         method.fit(model, run)
+
+
+def test_head_of_a_cell_learns_at_its_own_rate(tiny_folder, tmp_path):
+    asked = [f"btuning[layers=1,candidates=none,head_rate={rate}]" for rate in (1, 10)]
+    recipe = {"batch": 8, "steps": 1, "length": 32, "lr": 1e-3, "decay": 0.0, "warmup": 0.0}
+    profile = Profile(models=[str(tiny_folder)], seeds=[0], recipe=recipe)
+    tasks = ["rte[rows=24,dev_rows=12]"]
+    suite = Suite(name="s", title="", methods=asked, tasks=tasks, profiles={"quick": profile})
+    heads, layers = [], []
+    for job in jobs(request(suite), Source("sample"), Store(tmp_path / "store")):
+        folder = tmp_path / job.cell.key
+        folder.mkdir()
+        assert attempt(job, folder).reason == ""
+        weights = load_file(folder / WEIGHTS)
+        heads.append(weights.pop("head.out.bias"))
+        layers.append(weights["net.encoder.layer.0.output.dense.weight"])
+    torch.testing.assert_close(heads[1], 10 * heads[0], rtol=1e-3, atol=1e-7)  # from zeros
+    assert torch.equal(*layers)
